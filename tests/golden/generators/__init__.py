@@ -1,0 +1,1 @@
+"""What makes each set of golden values: one module a topic, each with ``make() -> (inputs, cases)``."""

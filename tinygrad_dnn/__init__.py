@@ -1,0 +1,80 @@
+"""tinygrad_dnn: a small autograd framework whose parts are plugins, on NumPy or CuPy arrays.
+
+Below the layers the names are PyTorch's and NumPy's (``Tensor``, ``backward``, ``no_grad``, ``exp``, ``where``);
+from the layers up they are Keras 3's (``models.Sequential``, ``layers.Dense``, ``compile``, ``fit``).
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_dnn import autograd, backend, ops
+from tinygrad_dnn.autograd import grad, value_and_grad
+from tinygrad_dnn.graph import enable_grad, is_grad_enabled, no_grad
+from tinygrad_dnn.ops import *  # noqa: F403  # NumPy's names: exp, where, sum, zeros_like ...
+from tinygrad_dnn.ops import random
+from tinygrad_dnn.tensor import Tensor, Variable, tensor
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tinygrad_dnn import activations as activations
+    from tinygrad_dnn import callbacks as callbacks
+    from tinygrad_dnn import constraints as constraints
+    from tinygrad_dnn import datasets as datasets
+    from tinygrad_dnn import initializers as initializers
+    from tinygrad_dnn import layers as layers
+    from tinygrad_dnn import losses as losses
+    from tinygrad_dnn import metrics as metrics
+    from tinygrad_dnn import models as models
+    from tinygrad_dnn import optimizers as optimizers
+    from tinygrad_dnn import plugins as plugins
+    from tinygrad_dnn import registry as registry
+    from tinygrad_dnn import regularizers as regularizers
+    from tinygrad_dnn import schedulers as schedulers
+    from tinygrad_dnn import testing as testing
+    from tinygrad_dnn import utils as utils
+    from tinygrad_dnn.hookspecs import hookimpl as hookimpl
+    from tinygrad_dnn.models import Model as Model
+    from tinygrad_dnn.models import Sequential as Sequential
+
+# Loaded when first asked for, so that importing the package stays cheap and discovers no plugin.
+_SUBMODULES = frozenset(
+    "activations callbacks constraints datasets initializers layers losses metrics models optimizers plugins registry "
+    "regularizers schedulers testing utils".split()
+)
+_ELSEWHERE = {
+    "hookimpl": "tinygrad_dnn.hookspecs",
+    "Model": "tinygrad_dnn.models",
+    "Sequential": "tinygrad_dnn.models",
+}
+
+__all__ = [
+    "Tensor",
+    "Variable",
+    "autograd",
+    "backend",
+    "enable_grad",
+    "grad",
+    "is_grad_enabled",
+    "no_grad",
+    "ops",
+    "random",
+    "tensor",
+    "value_and_grad",
+    *ops.__all__,
+    *_SUBMODULES,
+    *_ELSEWHERE,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"tinygrad_dnn.{name}")
+    if name in _ELSEWHERE:
+        value = globals()[name] = getattr(importlib.import_module(_ELSEWHERE[name]), name)
+        return value
+    raise AttributeError(f"module 'tinygrad_dnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

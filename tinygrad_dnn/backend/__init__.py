@@ -1,0 +1,182 @@
+"""Which arrays a Tensor holds: NumPy's, CuPy's, or the strict test double's, chosen per thread."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dnn.backend.base import Array, Backend
+from tinygrad_dnn.backend.numpy import NumpyBackend
+
+__all__ = ["Array", "Backend", "available", "current", "floatx", "get", "of", "set_floatx", "use"]
+
+_CLASSES = {
+    "numpy": ("tinygrad_dnn.backend.numpy", "NumpyBackend"),
+    "cupy": ("tinygrad_dnn.backend.cupy", "CupyBackend"),
+    "strict": ("tinygrad_dnn.backend.strict", "StrictBackend"),
+}
+_numpy = NumpyBackend()
+_loaded: dict[str, Backend] = {"numpy": _numpy}
+_by_array_type: dict[type, Backend] = {np.ndarray: _numpy}
+_failures: dict[str, Exception] = {}
+
+
+class _ThreadState(threading.local):
+    backend: Backend | None = None
+    floatx: np.dtype[Any] = np.dtype(np.float32)
+
+
+_state = _ThreadState()
+
+
+def get(name: str) -> Backend:
+    """Return the backend called ``name``, loading its library at the first call.
+
+    Args:
+        name: "numpy", "cupy" or "strict".
+
+    Raises:
+        ValueError: No backend has that name.
+        RuntimeError: Its library cannot be used here; the message says why, and the reason is remembered.
+
+    Example:
+        >>> td.backend.get("numpy").name
+        'numpy'
+    """
+    if name in _loaded:
+        return _loaded[name]
+    if name not in _CLASSES:
+        raise ValueError(f"unknown backend {name!r}: choose one of {', '.join(map(repr, _CLASSES))}.")
+    if name not in _failures:
+        module, class_name = _CLASSES[name]
+        try:
+            backend: Backend = getattr(importlib.import_module(module), class_name)()
+        except Exception as error:  # a broken driver raises other things than ImportError
+            _failures[name] = error
+        else:
+            # Of two threads that load it at once, the first one's object is everybody's.
+            backend = _loaded.setdefault(name, backend)
+            _by_array_type[backend.array_type] = backend
+            return backend
+    reason = _failures[name]
+    hint = (
+        'pip install "tinygrad-dnn[cuda12]" or "tinygrad-dnn[cuda13]" on a machine with an NVIDIA driver, or '
+        if name == "cupy"
+        else ""
+    )
+    raise RuntimeError(
+        f"backend {name!r} cannot be used here ({type(reason).__name__}: {reason}): {hint}go on with backend 'numpy'."
+    ) from reason
+
+
+def available() -> dict[str, str | None]:
+    """Return each backend's name with None where it works, else the reason why it does not.
+
+    Example:
+        >>> td.backend.available()["numpy"] is None
+        True
+    """
+    report: dict[str, str | None] = {}
+    for name in _CLASSES:
+        try:
+            get(name)
+            report[name] = None
+        except RuntimeError as error:
+            report[name] = str(error)
+    return report
+
+
+def current() -> Backend:
+    """Return this thread's backend: the one last chosen by ``use``, else ``TINYGRAD_DNN_BACKEND``, else NumPy.
+
+    Example:
+        >>> with td.backend.use("numpy"):
+        ...     td.backend.current().name
+        'numpy'
+    """
+    if _state.backend is None:
+        _state.backend = get(os.environ.get("TINYGRAD_DNN_BACKEND") or "numpy")
+    return _state.backend
+
+
+def of(array: Array) -> Backend | None:
+    """Return the backend whose array ``array`` is, or None.
+
+    Example:
+        >>> td.backend.of(np.zeros(2)).name
+        'numpy'
+        >>> td.backend.of([0, 0]) is None
+        True
+    """
+    backend = _by_array_type.get(type(array))
+    if backend is None:
+        for array_type, candidate in _by_array_type.items():
+            if isinstance(array, array_type):
+                return candidate
+    return backend
+
+
+class use:
+    """Make new Tensors of this thread live on the named backend, from now on or inside a ``with`` block.
+
+    Args:
+        name: "numpy", "cupy" or "strict".
+
+    Raises:
+        ValueError: No backend has that name.
+        RuntimeError: Its library cannot be used here.
+
+    Example:
+        >>> with td.backend.use("strict"):
+        ...     td.zeros((2,)).backend.name
+        'strict'
+    """
+
+    def __init__(self, name: str) -> None:
+        self._backend = get(name)
+        self._previous = [_state.backend]
+        _state.backend = self._backend
+
+    def __enter__(self) -> Backend:
+        # Made in one place and entered in another, or entered twice: it counts from here again.
+        if _state.backend is not self._backend:
+            self._previous.append(_state.backend)
+            _state.backend = self._backend
+        return self._backend
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _state.backend = self._previous.pop()
+
+
+def floatx() -> str:
+    """Return the name of the floating-point type that this thread gives to new Tensors and weights.
+
+    Example:
+        >>> td.backend.floatx()
+        'float32'
+    """
+    return _state.floatx.name
+
+
+def set_floatx(dtype: str) -> None:
+    """Set the floating-point type of this thread's new Tensors and weights.
+
+    Args:
+        dtype: "float32" or "float64"; "float16" is for storage and refused here.
+
+    Raises:
+        ValueError: Another type was named.
+
+    Example:
+        >>> td.backend.set_floatx("float32")
+    """
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"set_floatx takes 'float32' or 'float64', not {dtype!r}.")
+    _state.floatx = np.dtype(dtype)

@@ -1,0 +1,144 @@
+"""The CuPy backend: arrays in an NVIDIA GPU's memory."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dnn.backend.base import Array, Backend
+
+__all__ = ["CupyBackend"]
+
+_THREADS = 256
+
+# One thread fills one block: the four words that Philox4x64-10 gives for one counter. M0, M1, W0, W1 are named as in
+# the paper that base.Backend.uniform cites. The state is read from device memory: a captured graph may replay it.
+PHILOX_SOURCE = r"""
+__device__ void philox4x64_10(const long long* state, unsigned long long block, unsigned long long* word)
+{
+    const unsigned long long M0 = 0xD2E7470EE14C6C93ULL;
+    const unsigned long long M1 = 0xCA5A826395121157ULL;
+    const unsigned long long W0 = 0x9E3779B97F4A7C15ULL;
+    const unsigned long long W1 = 0xBB67AE8584CAA73BULL;
+    unsigned long long k0 = (unsigned long long)state[0];
+    unsigned long long k1 = (unsigned long long)state[1];
+    unsigned long long c0 = block + 1;
+    unsigned long long c1 = 0;
+    unsigned long long c2 = (unsigned long long)state[2];
+    unsigned long long c3 = 0;
+    for (int round = 0; round < 10; ++round) {
+        unsigned long long high0 = __umul64hi(M0, c0);
+        unsigned long long low0 = M0 * c0;
+        unsigned long long high1 = __umul64hi(M1, c2);
+        unsigned long long low1 = M1 * c2;
+        c0 = high1 ^ c1 ^ k0;
+        c1 = low1;
+        c2 = high0 ^ c3 ^ k1;
+        c3 = low0;
+        k0 = k0 + W0;
+        k1 = k1 + W1;
+    }
+    word[0] = c0;
+    word[1] = c1;
+    word[2] = c2;
+    word[3] = c3;
+}
+
+extern "C" __global__ void philox_uniform_float32(const long long* state, float* out, long long count)
+{
+    long long block = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    long long first = block * 8;
+    if (first >= count) return;
+    unsigned long long word[4];
+    philox4x64_10(state, block, word);
+    for (int i = 0; i < 8 && first + i < count; ++i) {
+        unsigned int half = (unsigned int)(word[i / 2] >> (i % 2 * 32));
+        out[first + i] = (float)(half >> 8) * 5.9604644775390625e-8f;
+    }
+}
+
+extern "C" __global__ void philox_uniform_float64(const long long* state, double* out, long long count)
+{
+    long long block = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    long long first = block * 4;
+    if (first >= count) return;
+    unsigned long long word[4];
+    philox4x64_10(state, block, word);
+    for (int i = 0; i < 4 && first + i < count; ++i) {
+        out[first + i] = (double)(word[i] >> 11) * 1.1102230246251565e-16;
+    }
+}
+"""
+
+
+class CupyBackend(Backend):
+    """CuPy's own functions, of version 14 or later.
+
+    Written from CuPy's documentation and source, and not yet run on a GPU: the tests emulate the random kernel and
+    put a stand-in in the place of CuPy; everything above this class is tested on the strict double.
+
+    Raises:
+        ImportError: CuPy is not installed, or does not find its CUDA libraries.
+        RuntimeError: CuPy is older than 14, or finds no NVIDIA GPU.
+
+    Example:
+        >>> reason = td.backend.available()["cupy"]  # None where CuPy and a GPU are there
+        >>> reason is None or "backend 'cupy' cannot be used here" in reason
+        True
+    """
+
+    name = "cupy"
+
+    def __init__(self) -> None:
+        self._cupy = cupy = importlib.import_module("cupy")
+        version = cupy.__version__
+        if int(version.partition(".")[0]) < 14:
+            # Before 14 a Python number could widen the array beside it, and every dtype here would be another.
+            raise RuntimeError(f"CuPy {version} is installed and 14 or later is needed")
+        try:
+            devices = cupy.cuda.runtime.getDeviceCount()
+        except Exception as error:  # CUDARuntimeError: no device, no driver, or one too old
+            raise RuntimeError(f"CuPy {version} is installed but cannot reach an NVIDIA GPU: {error}") from error
+        if not devices:
+            raise RuntimeError(f"CuPy {version} is installed but the driver shows no NVIDIA GPU")
+        self.array_type = cupy.ndarray
+        self._scatter_add = importlib.import_module("cupyx").scatter_add
+        names = ("float32", "float64")  # compiled at the first call
+        self._philox = {name: cupy.RawKernel(PHILOX_SOURCE, f"philox_uniform_{name}") for name in names}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)  # copy and pickle ask before there is a _cupy to look in
+        function = getattr(self._cupy, name)
+        self.__dict__[name] = function
+        return function
+
+    def from_host(self, array: np.ndarray) -> Array:
+        # CuPy first copies pageable memory aside, so the caller may write on it at once, and nothing waits.
+        return self._cupy.asarray(array)
+
+    def to_host(self, array: Array) -> np.ndarray:
+        host: np.ndarray = array.get()
+        return host
+
+    def scatter_add(self, target: Array, index: Any, values: Array) -> Array:
+        self._scatter_add(target, index, values)
+        return target
+
+    def uniform(self, state: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        if state.dtype != np.int64 or state.shape != (3,):
+            raise TypeError(f"uniform takes a state of three int64, not {state.dtype} of shape {state.shape}")
+        drawn = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+        out = self._cupy.empty(shape, drawn)
+        if out.size:
+            per_thread = 32 // drawn.itemsize
+            threads = -(-out.size // per_thread)
+            # A raw kernel takes no account of strides.
+            arguments = (self._cupy.ascontiguousarray(state), out, np.int64(out.size))
+            self._philox[drawn.name]((-(-threads // _THREADS),), (_THREADS,), arguments)
+        return out.astype(dtype, copy=False)
+
+    def synchronize(self) -> None:
+        self._cupy.cuda.runtime.deviceSynchronize()

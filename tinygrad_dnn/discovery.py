@@ -1,0 +1,182 @@
+"""Which plugins are installed, which of them the user wants, and what became of each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tinygrad_dnn.hookspecs import PROJECT
+from tinygrad_dnn.registration import Origin, normalized
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
+
+__all__ = ["Conflict", "Plugin", "Report"]
+
+CHOICE = "TINYGRAD_DNN_PLUGINS"
+_TARGET = re.compile(r"[\w.]+\s*(:\s*[\w.]+\s*)?(\[.*\])?")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One installed plugin, that is one entry point, and what became of it.
+
+    Args:
+        distribution: The normalized name of the distribution that brings it.
+        version: The distribution's version.
+        entry_point: The entry point's name.
+        target: What the entry point names, ``"module"`` or ``"module:object"``.
+        registered: What it registered.
+        reason: Why it is not used; empty where it is.
+        traceback: The traceback behind that reason, if there is one.
+
+    Example:
+        >>> print(td.plugins.Plugin("tinygrad-dnn-mish", "1.0", "mish", "tinygrad_dnn_mish"))
+        tinygrad-dnn-mish 1.0 (entry point mish = tinygrad_dnn_mish)
+    """
+
+    distribution: str
+    version: str
+    entry_point: str = ""
+    target: str = ""
+    registered: tuple[Origin, ...] = ()
+    reason: str = ""
+    traceback: str = ""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What ``TINYGRAD_DNN_PLUGINS`` may call it: the distribution, or that and the entry point."""
+        return self.distribution, f"{self.distribution}:{self.entry_point}"
+
+    def __str__(self) -> str:
+        where = f" (entry point {self.entry_point} = {self.target})" if self.entry_point else ""
+        return f"{self.distribution} {self.version}".strip() + where + (f": {self.reason}" if self.reason else "")
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A name that several plugins claim; asking for it is an error, asking for ``distribution:name`` is not.
+
+    Args:
+        kind: The kind's plural.
+        name: The name.
+        owners: The distributions that claim it, in order.
+
+    Example:
+        >>> print(td.plugins.Conflict("activations", "mish", ("tinygrad-dnn-a", "tinygrad-dnn-b")))
+        activations: 'mish' is claimed by tinygrad-dnn-a and tinygrad-dnn-b
+    """
+
+    kind: str
+    name: str
+    owners: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.name!r} is claimed by {' and '.join(self.owners)}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What discovery found: the plugins that are used, those that failed, those switched off, and conflicts.
+
+    Args:
+        loaded: The plugins in use, sorted by distribution and entry point.
+        failed: The plugins left out because something is wrong with them.
+        skipped: The plugins that ``TINYGRAD_DNN_PLUGINS`` switches off.
+        conflicts: The names that several plugins claim.
+
+    Example:
+        >>> td.plugins.Report().problems
+        ()
+    """
+
+    loaded: tuple[Plugin, ...] = ()
+    failed: tuple[Plugin, ...] = ()
+    skipped: tuple[Plugin, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each failure and each conflict."""
+        return tuple(map(str, (*self.failed, *self.conflicts)))
+
+    def __str__(self) -> str:
+        lines = [
+            f"{plugin}: {', '.join(f'{each.kind} {each.name}' for each in plugin.registered) or 'nothing'}"
+            for plugin in self.loaded
+        ]
+        groups = {"loaded": lines, "failed": self.failed, "switched off": self.skipped, "conflict": self.conflicts}
+        return "\n".join(f"{group}: {line}" for group, found in groups.items() for line in found) or "no plugins"
+
+
+def installed() -> list[tuple[Plugin, EntryPoint | None]]:
+    """Return each installed plugin with its entry point, in an order that does not depend on ``sys.path``.
+
+    Where a distribution's metadata is broken, there is None for the entry point, and the plugin has the reason.
+    As for ``import``, the first distribution of a name counts, and alone.
+    """
+    from importlib import metadata  # slow to import, and not needed while built-ins answer
+
+    first: dict[str, Distribution] = {}
+    for distribution in metadata.distributions():
+        # All of the environment comes by here: only what is ours is worth parsing, and may be complained of.
+        if _mentions_project(distribution):
+            name = _field(distribution, "Name")
+            first.setdefault(normalized(name) if name else _nameless(distribution), distribution)
+    found: list[tuple[Plugin, EntryPoint | None]] = []
+    for name, distribution in sorted(first.items(), key=lambda item: item[0]):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            distribution = metadata.distribution(name)  # what shadows a plugin may itself be none
+        found += _entry_points(distribution)
+    return found
+
+
+def allowed() -> set[str] | None:
+    """Return the names of the plugins that ``TINYGRAD_DNN_PLUGINS`` lists, or None where it is not set."""
+    text = os.environ.get(CHOICE)
+    if text is None:
+        return None
+    parts = [each.strip().partition(":") for each in text.split(",") if each.strip()]
+    return {normalized(distribution) + colon + entry_point for distribution, colon, entry_point in parts}
+
+
+def _mentions_project(distribution: Distribution) -> bool:
+    try:
+        return PROJECT in (distribution.read_text("entry_points.txt") or "")
+    except UnicodeDecodeError:
+        return normalized(PROJECT) in normalized(_field(distribution, "Name"))
+
+
+def _field(distribution: Distribution, key: str) -> str:
+    """Return a field of a distribution's metadata, or an empty string: the file, too, may be missing."""
+    try:
+        return "".join(distribution.metadata.get_all(key, [])[:1])
+    except Exception:
+        return ""
+
+
+def _nameless(distribution: Distribution) -> str:
+    return f"a distribution in {distribution.locate_file('')}"
+
+
+def _entry_points(distribution: Distribution) -> list[tuple[Plugin, EntryPoint | None]]:
+    """Return one distribution's plugins, sorted."""
+    name = normalized(_field(distribution, "Name"))
+    version = _field(distribution, "Version") or "unknown"
+    if not name:
+        return [(Plugin(_nameless(distribution), version, reason="its metadata has no name"), None)]
+    try:
+        ours = [each for each in distribution.entry_points if each.group == PROJECT]
+    except Exception as error:
+        return [(Plugin(name, version, reason=f"its entry_points.txt cannot be read ({error})"), None)]
+    ours.sort(key=lambda each: (each.name, each.value))
+    reason = "what it names is not of the form 'module' or 'module:object'"
+    return [
+        (Plugin(name, version, each.name, each.value), each)
+        if _TARGET.fullmatch(each.value)
+        else (Plugin(name, version, each.name, each.value, reason=reason), None)
+        for each in ours
+    ]

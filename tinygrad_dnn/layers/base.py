@@ -1,0 +1,377 @@
+"""Layer: what all layers and models share; weights, building on first call, training mode, losses on the way."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tinygrad_dnn import backend, ops, registry
+from tinygrad_dnn.graph import no_grad
+from tinygrad_dnn.ops.random import SeedGenerator
+from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, Variable, as_dtype, as_tensor
+
+Shape: TypeAlias = tuple[int | None, ...]
+
+_name_counters: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+# Layers' random streams are numbered from here, so that none is ever that of an initializer of the same seed.
+_FIRST_STREAM = 2**32
+
+
+class _Call(threading.local):
+    """What the outermost layer call of a thread says to the layers inside: the training mode, and their losses."""
+
+    depth: int = 0
+    training: bool | None = None
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+
+
+_call = _Call()
+
+
+def unique_name(cls: type) -> str:
+    """Return a name for an object of ``cls``: its class name in snake case, numbered from the second on."""
+    base = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+    number = next(_name_counters[base])
+    return f"{base}_{number}" if number else base
+
+
+def _building(build: Callable[..., None]) -> Callable[..., None]:
+    """Let a class's own ``build`` also mark the layer as built, whoever calls it."""
+
+    @functools.wraps(build)
+    def wrapped(self: Layer, input_shape: Any = None) -> None:
+        with no_grad():
+            build(self, input_shape)
+        self._mark_built(input_shape)
+
+    return wrapped
+
+
+class Layer:
+    """Base of all layers: override ``__init__``, ``build`` and ``call``.
+
+    A layer makes its weights in ``build``, when the shape of its input is first known. Weights and layers set as
+    attributes, or inside lists, tuples and dicts that are attributes, belong to it.
+
+    Args:
+        trainable: Whether its weights may be changed by an optimizer; may be set at any time.
+        dtype: The type of its weights and of what it computes; by default ``backend.floatx()``.
+        name: What errors and summaries call it; by default its class name in snake case.
+        activity_regularizer: A function of its output whose value joins the loss, or its name.
+        input_shape: The shape of one sample, where the first layer of a model says it.
+
+    Attributes:
+        built: Whether its weights exist.
+
+    Example:
+        >>> class Scale(td.layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="factor")
+        ...     def call(self, inputs):
+        ...         return inputs * self.factor
+        >>> layer = Scale()
+        >>> layer(np.array([[1.0, 2.0]]))
+        Tensor([[1., 2.]], dtype=float32, requires_grad=True)
+        >>> [w.path for w in layer.trainable_weights]
+        ['scale/factor']
+    """
+
+    def __init__(
+        self,
+        *,
+        trainable: bool = True,
+        dtype: DTypeLike | None = None,
+        name: str | None = None,
+        activity_regularizer: Any = None,
+        input_shape: Sequence[int | None] | None = None,
+    ) -> None:
+        self._trainable = bool(trainable)
+        self.dtype = as_dtype(dtype if dtype is not None else backend.floatx()).name
+        self.name = name or unique_name(type(self))
+        self.activity_regularizer = registry.regularizers.get(activity_regularizer)
+        self.built = False
+        self._given_input_shape: Shape | None = None if input_shape is None else (None, *input_shape)
+        self._build_shape: Shape | None = None
+        self._added_weights: list[Variable] = []
+        self._losses: list[Tensor] = []
+        accepted = inspect.signature(self.call).parameters
+        self._takes_training = "training" in accepted or any(
+            p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()
+        )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _building(cls.__dict__["build"])  # type: ignore[method-assign]
+
+    # -- to override ------------------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape; its first length, the batch's, is None."""
+        self._mark_built(input_shape)
+
+    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs; take ``training=False`` as well where the layer acts differently in training."""
+        raise NotImplementedError(f"layer {self.name!r} of class {type(self).__name__} must define call(inputs).")
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of the output for an input of this shape; by default found by running the layer once."""
+        probe = ops.zeros((1, *(n or 1 for n in input_shape[1:])), dtype=self.dtype)
+        with no_grad():
+            return (input_shape[0], *self(probe, training=False).shape[1:])
+
+    # -- calling ------------------------------------------------------------------------------------------------------
+
+    def __call__(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        """Build the layer if need be, and compute its outputs.
+
+        Args:
+            inputs: A Tensor or array, the batch first; a list or tuple of them for layers with several inputs.
+            training: Whether to act as in training; by default as the layer or model that contains it.
+
+        Raises:
+            ValueError: The layer does not take inputs of this shape.
+        """
+        inputs = self._as_inputs(inputs)
+        if not self.built:
+            self._build_for(inputs)
+        outer = _call.training
+        if training is None:
+            training = outer
+        if _call.depth == 0:
+            _call.losses = []
+        _call.depth += 1
+        _call.training = training
+        try:
+            if self._takes_training:
+                outputs = self.call(inputs, *args, training=bool(training), **kwargs)
+            else:
+                outputs = self.call(inputs, *args, **kwargs)
+            if self.activity_regularizer is not None:
+                # Divided by the batch's length, as Keras does: the penalty is one of a sample.
+                self.add_loss(self.activity_regularizer(outputs) / outputs.shape[0])
+        finally:
+            _call.depth -= 1
+            _call.training = outer
+            if _call.depth == 0:
+                self._losses, _call.losses = _call.losses, []
+        return outputs
+
+    def _as_inputs(self, inputs: Any) -> Any:
+        if isinstance(inputs, Tensor):
+            dtype = inputs.data.dtype
+            return ops.cast(inputs, self.dtype) if dtype.kind == "f" and dtype.name != self.dtype else inputs
+        if isinstance(inputs, (list, tuple)) and any(isinstance(x, (Tensor, np.ndarray)) for x in inputs):
+            return type(inputs)(self._as_inputs(x) for x in inputs)
+        return self._as_inputs(as_tensor(inputs))
+
+    def _build_for(self, inputs: Any) -> None:
+        if isinstance(inputs, Tensor):
+            if not inputs.shape:
+                raise ValueError(f"layer {self.name!r}: an input has at least the batch's axis; this one is 0-d.")
+            self.ensure_built((None, *inputs.shape[1:]))
+        else:
+            self.ensure_built(tuple((None, *x.shape[1:]) for x in inputs))
+
+    def ensure_built(self, input_shape: Any) -> None:
+        """Build the layer for inputs of this shape, unless it is built already."""
+        if not self.built:
+            self.build(input_shape)
+
+    def _mark_built(self, input_shape: Any) -> None:
+        self._build_shape = input_shape
+        self.built = True
+
+    # -- weights ------------------------------------------------------------------------------------------------------
+
+    def add_weight(
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = None,
+        dtype: DTypeLike | None = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """Make a weight and return it.
+
+        Args:
+            shape: Its shape.
+            initializer: The name of an initializer, or a callable ``(shape, dtype=None)`` that returns an array; if it
+                has a parameter ``layer`` it is given this layer. "glorot_uniform" by default, "zeros" if not float.
+            dtype: Its type, by default the layer's.
+            trainable: Whether gradients shall change it.
+            regularizer: A function of the weight whose value joins the loss, or its name.
+            constraint: A function that the weight passes through after each update, or its name.
+            name: Its name within the layer.
+
+        Raises:
+            ValueError: A name is unknown, or the initializer returned another shape.
+        """
+        element = as_dtype(dtype if dtype is not None else self.dtype)
+        shape = tuple(int(n) for n in shape)
+        name = name or f"weight_{len(self._added_weights)}"
+        make = registry.initializers.get(initializer or ("glorot_uniform" if element.kind == "f" else "zeros"))
+        wants_layer = "layer" in inspect.signature(make).parameters
+        value = as_tensor(make(shape, dtype=element.name, **({"layer": self} if wants_layer else {})))
+        if value.shape != shape:
+            raise ValueError(
+                f"layer {self.name!r}: the initializer of {name!r} returned shape {value.shape}, expected {shape}."
+            )
+        weight = Variable(value, element, trainable=trainable and element.kind == "f", name=name)
+        weight.path = f"{self.name}/{name}"
+        weight.regularizer = registry.regularizers.get(regularizer)
+        weight.constraint = registry.constraints.get(constraint)
+        self._added_weights.append(weight)
+        return weight
+
+    def _own(self, kind: type) -> list[Any]:
+        """Return the objects of a kind that are attributes of this layer, in the order they were set, each once."""
+        found: dict[int, Any] = {}
+
+        def visit(value: Any) -> None:
+            if isinstance(value, kind):
+                found.setdefault(id(value), value)
+            elif isinstance(value, (list, tuple)):
+                for item in value:
+                    visit(item)
+            elif isinstance(value, dict):
+                for item in value.values():
+                    visit(item)
+
+        for key, value in self.__dict__.items():
+            if key not in self._untracked:
+                visit(value)
+        return list(found.values())
+
+    # What holds weights or layers that are not the layer's own.
+    _untracked: frozenset[str] = frozenset({"_losses"})
+
+    def _sublayers(self) -> list[Layer]:
+        return self._own(Layer)
+
+    def _flatten(self) -> Iterator[Layer]:
+        """Yield this layer and all inside it, depth first, each once."""
+        seen: set[int] = set()
+        stack: list[Layer] = [self]
+        while stack:
+            layer = stack.pop()
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                yield layer
+                stack.extend(reversed(layer._sublayers()))
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All its weights, those of each layer together: first the trainable ones, then the others."""
+        found: dict[int, Variable] = {}
+        for layer in self._flatten():
+            own = layer._own(Variable)
+            for weight in sorted(own, key=lambda w: not w.trainable):
+                found.setdefault(id(weight), weight)
+        return list(found.values())
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that an optimizer may change: the trainable ones of the layers that are trainable."""
+        found: dict[int, Variable] = {}
+        for layer in self._flatten():
+            if layer._trainable:
+                for weight in layer._own(Variable):
+                    if weight.trainable:
+                        found.setdefault(id(weight), weight)
+        return list(found.values())
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that no optimizer may change: running statistics, and all of a frozen layer."""
+        trainable = {id(w) for w in self.trainable_weights}
+        return [w for w in self.weights if id(w) not in trainable]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer may change its weights; setting it sets it for every layer inside, too."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self._flatten():
+            layer._trainable = bool(value)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of all weights as NumPy arrays, in the order of ``weights``."""
+        return [w.numpy() for w in self.weights]
+
+    def set_weights(self, weights: Sequence[TensorLike]) -> None:
+        """Set all weights from arrays in the order of ``weights``.
+
+        Raises:
+            ValueError: Their number or a shape differs; no weight is changed then.
+        """
+        own = self.weights
+        if len(weights) != len(own):
+            hint = "" if self.built else "; it is not built yet, so call it or its build(input_shape) first"
+            raise ValueError(f"{self.name!r} has {len(own)} weights and was given {len(weights)}{hint}.")
+        new = [as_tensor(value) for value in weights]
+        for weight, value in zip(own, new, strict=True):
+            if weight.shape != value.shape:
+                raise ValueError(f"weight {weight.path!r} has shape {weight.shape} and was given {value.shape}.")
+        for weight, value in zip(own, new, strict=True):
+            weight.assign(ops.cast(value, weight.dtype))
+
+    def count_params(self) -> int:
+        """Return how many numbers its weights hold.
+
+        Raises:
+            ValueError: It is not built yet.
+        """
+        if not self.built:
+            raise ValueError(f"{self.name!r} has no weights yet: call it on data, or its build(input_shape), first.")
+        return sum(w.size for w in self.weights)
+
+    def _number_streams(self) -> None:
+        """Give each random stream inside the number of its place, so that creation order does not change the masks."""
+        number = _FIRST_STREAM
+        for layer in self._flatten():
+            for generator in layer._own(SeedGenerator):
+                generator.restart(number)
+                number += 1
+
+    # -- losses --------------------------------------------------------------------------------------------------------
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Add a 0-d Tensor to the loss of this call; ``fit`` trains on it, and ``losses`` shows it after the call."""
+        (_call.losses if _call.depth else self._losses).append(loss)
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """What its last call added by ``add_loss``, and the penalties of its weights' regularizers."""
+        return self._losses + [w.regularizer(w) for w in self.trainable_weights if w.regularizer is not None]
+
+    # -- configuration -------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one, without its weights; extend it in a subclass."""
+        config: dict[str, Any] = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype}
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = registry.regularizers.serialize(self.activity_regularizer)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """Return a layer made with the arguments that ``get_config`` gave."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"

@@ -1,0 +1,209 @@
+"""The layers every dense network is made of: InputLayer, Flatten, Dense, Activation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tinygrad_dnn import ops, registry
+from tinygrad_dnn.layers.base import Layer, Shape
+from tinygrad_dnn.tensor import Tensor, Variable
+
+
+class InputLayer(Layer):
+    """Says the shape of one sample at the head of a ``Sequential`` model, which is then built at once.
+
+    Args:
+        shape: The shape of a sample, without the batch; an axis of any length is None.
+        batch_size: The length of a batch where it is fixed.
+        **kwargs: Those of ``Layer``.
+
+    Example:
+        >>> model = td.models.Sequential([td.layers.InputLayer(shape=(28, 28)), td.layers.Flatten()])
+        >>> model.output_shape
+        (None, 784)
+    """
+
+    def __init__(self, shape: Sequence[int | None], batch_size: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shape: Shape = tuple(shape)
+        self.batch_size = batch_size
+
+    @property
+    def batch_shape(self) -> Shape:
+        """The shape of a batch, its unknown length None."""
+        return (self.batch_size, *self.shape)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the inputs."""
+        return inputs
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the same shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one."""
+        return {**super().get_config(), "shape": list(self.shape), "batch_size": self.batch_size}
+
+
+class Flatten(Layer):
+    """Make each sample a vector: (batch, a, b, ...) becomes (batch, a * b * ...).
+
+    Example:
+        >>> td.layers.Flatten()(td.zeros((2, 3, 4))).shape
+        (2, 12)
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the inputs with all axes but the first made one."""
+        return ops.reshape(inputs, (inputs.shape[0], math.prod(inputs.shape[1:])))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (batch, the product of the other lengths)."""
+        rest = input_shape[1:]
+        return (input_shape[0], None if None in rest else math.prod(n or 0 for n in rest))
+
+
+class Activation(Layer):
+    """Apply an activation function.
+
+    Args:
+        activation: A registered name or a function of a Tensor.
+        **kwargs: Those of ``Layer``.
+
+    Raises:
+        ValueError: The name is unknown.
+
+    Example:
+        >>> td.layers.Activation("relu")(np.array([[-1.0, 2.0]]))
+        Tensor([[0., 2.]], dtype=float32)
+    """
+
+    def __init__(self, activation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activation = registry.activations.get(activation) or registry.activations.get("linear")
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the activation of the inputs."""
+        return self.activation(inputs)  # type: ignore[no-any-return]
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the same shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one."""
+        return {**super().get_config(), "activation": registry.activations.serialize(self.activation)}
+
+
+class Dense(Layer):
+    """A fully connected layer: activation(inputs @ kernel + bias), on the last axis.
+
+    Args:
+        units: The length of the output's last axis, at least 1.
+        activation: A registered name or a function of a Tensor; none by default.
+        use_bias: Whether there is a bias.
+        kernel_initializer: How the kernel, of shape (inputs, units), starts.
+        bias_initializer: How the bias, of shape (units,), starts.
+        kernel_regularizer: A penalty on the kernel that joins the loss.
+        bias_regularizer: A penalty on the bias that joins the loss.
+        kernel_constraint: What the kernel passes through after each update.
+        bias_constraint: What the bias passes through after each update.
+        **kwargs: Those of ``Layer``.
+
+    Raises:
+        ValueError: ``units`` is no positive integer, a name is unknown, or the inputs have another number of features
+            than those the layer was built for.
+
+    Example:
+        >>> layer = td.layers.Dense(2, activation="relu", kernel_initializer="ones")
+        >>> layer(np.array([[1.0, 2.0, 3.0]])).detach()
+        Tensor([[6., 6.]], dtype=float32)
+    """
+
+    kernel: Variable
+    bias: Variable | None = None
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        if isinstance(units, bool) or not hasattr(units, "__index__") or units < 1:
+            raise ValueError(f"Dense {self.name!r}: units must be a positive integer, not {units!r}.")
+        self.units = int(units)
+        self.activation = registry.activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = registry.initializers.get(kernel_initializer)
+        self.bias_initializer = registry.initializers.get(bias_initializer)
+        self.kernel_regularizer = registry.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = registry.regularizers.get(bias_regularizer)
+        self.kernel_constraint = registry.constraints.get(kernel_constraint)
+        self.bias_constraint = registry.constraints.get(bias_constraint)
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the kernel and the bias."""
+        features = input_shape[-1] if len(input_shape) > 1 else None
+        if features is None:
+            raise ValueError(
+                f"Dense {self.name!r} takes inputs of shape (batch, features); it was built for {input_shape}: add an "
+                "axis to the data, or say the length of the last one."
+            )
+        self.kernel = self.add_weight(
+            shape=(features, self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            name="kernel",
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                name="bias",
+            )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return activation(inputs @ kernel + bias)."""
+        if inputs.shape[-1:] != self.kernel.shape[:1]:
+            raise ValueError(
+                f"Dense {self.name!r} was built for {self.kernel.shape[0]} features and got inputs of shape "
+                f"{inputs.shape}: give it data of {self.kernel.shape[0]} features, or flatten it first."
+            )
+        outputs = ops.matmul(inputs, self.kernel)
+        if self.bias is not None:
+            outputs = ops.add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape with ``units`` as its last length."""
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": registry.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": registry.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": registry.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": registry.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": registry.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": registry.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": registry.constraints.serialize(self.bias_constraint),
+        }

@@ -1,0 +1,30 @@
+"""Optimizers by Keras's names: what turns gradients into new weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_dnn import registry
+from tinygrad_dnn.hookspecs import Register, hookimpl
+from tinygrad_dnn.optimizers.adaptive import Adam, Nadam, RMSprop
+from tinygrad_dnn.optimizers.base import Optimizer
+from tinygrad_dnn.optimizers.sgd import SGD
+
+__all__ = ["SGD", "Adam", "Nadam", "Optimizer", "RMSprop", "get"]
+
+
+def get(identifier: Any) -> Any:
+    """Return an optimizer by name, configuration or as given; see ``Registry.get``.
+
+    Example:
+        >>> td.optimizers.get("nadam").name
+        'nadam'
+    """
+    return registry.optimizers.get(identifier)
+
+
+@hookimpl
+def register_optimizers(register: Register) -> None:
+    """Register the built-in optimizers, as a plugin registers its own."""
+    for optimizer in (SGD, RMSprop, Adam, Nadam):
+        register(optimizer)

@@ -1,0 +1,303 @@
+"""The base class of optimizers: it clips, decays, schedules, accumulates, averages and constrains around a rule."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+from tinygrad_dnn import backend, ops, registry
+from tinygrad_dnn.graph import no_grad
+from tinygrad_dnn.tensor import Tensor, Variable
+
+State: TypeAlias = dict[str, Tensor]
+Schedule: TypeAlias = Callable[[Tensor], Any]
+
+
+class Optimizer:
+    """Base of all optimizers; a rule is two methods, ``init`` and ``update``, in Tensor operations.
+
+    ``update`` always sees one weight in its own shape. The base class clips the gradients, decays the weights, calls
+    the rule, averages, and applies the weights' constraints, in this order. State shared by all weights is a
+    ``Variable`` set as an attribute in ``__init__`` and advanced in ``begin_step``.
+
+    Args:
+        learning_rate: A positive number, or a schedule: a callable of the step (counted from 0).
+        weight_decay: Decoupled decay: each update first takes ``weight * weight_decay * learning_rate`` away.
+        clipnorm: Scale each weight's gradient, by itself, to at most this Euclidean norm.
+        clipvalue: Limit each gradient element to [-clipvalue, clipvalue].
+        global_clipnorm: Scale all gradients together to at most this Euclidean norm.
+        use_ema: Keep an exponential moving average of each weight.
+        ema_momentum: How much of the average stays at each update, in [0, 1].
+        ema_overwrite_frequency: Replace the weights by their averages every so many updates; never if None.
+        gradient_accumulation_steps: Average the gradients of so many calls into one update, at least 2.
+        name: What errors call it; by default its class name in snake case.
+
+    Attributes:
+        step: The number of updates made, an int64 Variable: 1 while ``update`` runs for the first time.
+
+    Raises:
+        ValueError: An argument is out of its range, or two kinds of clipping are asked for at once.
+
+    Example:
+        >>> class SignSGD(td.optimizers.Optimizer):
+        ...     def init(self, param):
+        ...         return {}
+        ...     def update(self, param, grad, state, learning_rate):
+        ...         return param - learning_rate * td.sign(grad), state
+        >>> w = td.Variable([1.0, -1.0], trainable=True)
+        >>> SignSGD(learning_rate=0.5).apply([td.tensor([3.0, -4.0])], [w])
+        >>> w
+        Variable([ 0.5, -0.5], dtype=float32, requires_grad=True)
+    """
+
+    _hyperparameters: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        clippings = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        chosen = [key for key, value in clippings.items() if value is not None]
+        if len(chosen) > 1:
+            raise ValueError(
+                f"{self.name}: {' and '.join(chosen)} were given; at most one kind of clipping is possible."
+            )
+        for key in chosen:
+            self._check(key, clippings[key], lambda v: v > 0, "a positive number")
+        if weight_decay is not None:
+            self._check("weight_decay", weight_decay, lambda v: v >= 0, "a number of at least 0")
+        self._check("ema_momentum", ema_momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
+        if ema_overwrite_frequency is not None:
+            self._check(
+                "ema_overwrite_frequency", ema_overwrite_frequency, lambda v: v >= 1, "an integer of at least 1"
+            )
+        if gradient_accumulation_steps is not None:
+            self._check(
+                "gradient_accumulation_steps", gradient_accumulation_steps, lambda v: v >= 2, "an integer of at least 2"
+            )
+        self.weight_decay = weight_decay
+        self.clipnorm = clipnorm
+        self.clipvalue = clipvalue
+        self.global_clipnorm = global_clipnorm
+        self.use_ema = use_ema
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.iterations = Variable(0, name=f"{self.name}/iterations")
+        accumulates = gradient_accumulation_steps is not None
+        self.step = Variable(0, name=f"{self.name}/step") if accumulates else self.iterations
+        self._schedule: Schedule | None = None
+        self._learning_rate = Variable(0.0, backend.floatx(), name=f"{self.name}/learning_rate")
+        self.learning_rate = learning_rate
+        self._slots: dict[int, tuple[Tensor, dict[str, Variable]]] = {}
+        self._undecayed: set[int] = set()
+        self._undecayed_names: tuple[str, ...] = ()
+
+    def _check(self, key: str, value: Any, holds: Callable[[Any], bool], expected: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not holds(value):
+            raise ValueError(f"{self.name}: {key} must be {expected}, not {value!r}.")
+
+    # -- the rule -----------------------------------------------------------------------------------------------
+
+    def init(self, param: Tensor) -> State:
+        """Return the state that the rule keeps for a weight, by name: usually zeros like it."""
+        raise NotImplementedError(f"optimizer {type(self).__name__} must define init(param) -> dict of state.")
+
+    def update(self, param: Tensor, grad: Tensor, state: State, learning_rate: Tensor) -> tuple[Tensor, State]:
+        """Return the weight's new value and its new state, given its gradient and the 0-d learning rate."""
+        raise NotImplementedError(
+            f"optimizer {type(self).__name__} must define update(param, grad, state, learning_rate) "
+            "-> (new_param, new_state)."
+        )
+
+    def begin_step(self) -> None:
+        """Advance state shared by all weights; called once an update, after ``step`` was counted up."""
+
+    # -- the learning rate ----------------------------------------------------------------------------------------
+
+    @property
+    def learning_rate(self) -> Tensor:
+        """The learning rate of the next update, a 0-d Tensor; set it to a number or a schedule at any time."""
+        if self._schedule is None:
+            return self._learning_rate
+        with no_grad():
+            return ops.cast(self._schedule(self.iterations), self._learning_rate.dtype)
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if isinstance(value, (str, dict)):
+            value = registry.schedulers.get(value)
+        if callable(value):
+            self._schedule = value
+            return
+        number = float(value)
+        if not number >= 0 or math.isinf(number):
+            raise ValueError(f"{self.name}: learning_rate must be a number of at least 0 or a schedule, not {value!r}.")
+        self._schedule = None
+        self._learning_rate.assign(number)
+
+    # -- applying -------------------------------------------------------------------------------------------------
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All state: counters, learning rate, what the rule shares, and what it keeps for each weight."""
+        shared = {id(v): v for v in self.__dict__.values() if isinstance(v, Variable)}
+        return [*shared.values(), *(v for _, slots in self._slots.values() for v in slots.values())]
+
+    def build(self, weights: Sequence[Tensor]) -> None:
+        """Make the state of ``weights`` that have none yet; ``apply`` does it when it first sees them."""
+        for weight in weights:
+            if id(weight) in self._slots:
+                continue
+            label = getattr(weight, "path", None) or f"weight_{len(self._slots)}"
+            with no_grad():
+                state = dict(self.init(weight))
+                if self.use_ema:
+                    state["average"] = ops.zeros_like(weight)
+                if self.gradient_accumulation_steps is not None:
+                    state["accumulated"] = ops.zeros_like(weight)
+            slots = {key: Variable(value, name=f"{self.name}/{label}/{key}") for key, value in state.items()}
+            self._slots[id(weight)] = (weight, slots)
+
+    def apply(self, grads: Sequence[Tensor | None], weights: Sequence[Tensor]) -> None:
+        """Change ``weights`` by one step along their gradients.
+
+        Args:
+            grads: A gradient a weight, of its shape; None leaves that weight as it is.
+            weights: Variables or other leaf Tensors.
+
+        Raises:
+            ValueError: The numbers of gradients and weights differ, or there is no gradient at all.
+
+        Example:
+            >>> w = td.Variable([1.0, 2.0], trainable=True)
+            >>> td.optimizers.SGD(learning_rate=0.1).apply([td.tensor([1.0, 1.0])], [w])
+            >>> w
+            Variable([0.9, 1.9], dtype=float32, requires_grad=True)
+        """
+        if len(grads) != len(weights):
+            raise ValueError(f"{self.name}: {len(grads)} gradients were given for {len(weights)} weights.")
+        pairs = [(g, w) for g, w in zip(grads, weights, strict=True) if g is not None]
+        if not pairs:
+            raise ValueError(f"{self.name}: no weight has a gradient; was the loss computed from these weights?")
+        with no_grad():
+            self.build([w for _, w in pairs])
+            if self.gradient_accumulation_steps is None:
+                self._step([g for g, _ in pairs], [w for _, w in pairs], self.learning_rate)
+            else:
+                self._accumulate([g for g, _ in pairs], [w for _, w in pairs])
+
+    def _accumulate(self, grads: list[Tensor], weights: list[Tensor]) -> None:
+        """Add the gradients up, and let every n-th call be an update.
+
+        The update is computed in every call and kept in every n-th, since a Python branch could not be recorded.
+        """
+        n = self.gradient_accumulation_steps
+        learning_rate = self.learning_rate
+        self.iterations.assign(self.iterations + 1)
+        due = ops.equal(ops.remainder(self.iterations, n), 0)  # type: ignore[arg-type]
+        sums = [self._slots[id(w)][1]["accumulated"] for w in weights]
+        totals = [held + g for held, g in zip(sums, grads, strict=True)]
+        untouched = {id(self.iterations), id(self._learning_rate), *map(id, sums)}
+        changing = [v for v in (*weights, *self.variables) if id(v) not in untouched]
+        before = [v.detach() for v in changing]
+        self._step([total / n for total in totals], weights, learning_rate)  # type: ignore[operator]
+        for variable, old in zip(changing, before, strict=True):
+            variable.assign(ops.where(due, variable, old))
+        for held, total in zip(sums, totals, strict=True):
+            held.assign(ops.where(due, 0.0, total))
+
+    def _step(self, grads: list[Tensor], weights: list[Tensor], learning_rate: Tensor) -> None:
+        grads = self._clip(grads)
+        self.step.assign(self.step + 1)
+        self.begin_step()
+        rates = {learning_rate.dtype: learning_rate}
+        for grad, weight in zip(grads, weights, strict=True):
+            dtype = weight.dtype
+            rate = rates.get(dtype)
+            if rate is None:
+                rate = rates[dtype] = ops.cast(learning_rate, dtype)
+            param: Tensor = weight
+            if self.weight_decay is not None and self._decays(weight):
+                param = param - param * self.weight_decay * rate
+            slots = self._slots[id(weight)][1]
+            new, state = self.update(param, grad, slots, rate)  # type: ignore[arg-type]
+            for key, value in state.items():
+                if value is not slots[key]:
+                    slots[key].assign(value)
+            if self.use_ema:
+                new = self._average(new, slots["average"])
+            constraint = getattr(weight, "constraint", None)
+            weight.assign(new if constraint is None else constraint(new))
+
+    def _clip(self, grads: list[Tensor]) -> list[Tensor]:
+        if self.clipvalue is not None:
+            return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
+        if self.clipnorm is not None:
+            return [g * (self.clipnorm / ops.maximum(ops.norm(g), self.clipnorm)) for g in grads]
+        if self.global_clipnorm is not None:
+            total = ops.sqrt(ops.sum(ops.stack([ops.sum(g * g) for g in grads])))
+            scale = self.global_clipnorm / ops.maximum(total, self.global_clipnorm)
+            return [g * ops.cast(scale, g.dtype) for g in grads]
+        return grads
+
+    def _average(self, new: Tensor, average: Variable) -> Tensor:
+        """Move the average towards the new weight; return what the weight becomes."""
+        # The first average is the weight itself, not a mix with the zeros it starts from.
+        momentum = ops.where(self.step > 1, self.ema_momentum, 0.0)
+        average.assign(average * momentum + new * (1.0 - momentum))
+        if self.ema_overwrite_frequency is None:
+            return new
+        due = ops.equal(ops.remainder(self.step, self.ema_overwrite_frequency), 0)
+        return ops.where(due, average, new)
+
+    def averages(self, weights: Sequence[Tensor]) -> list[Tensor]:
+        """Return the moving averages of ``weights`` under ``use_ema``.
+
+        Raises:
+            ValueError: The optimizer keeps none.
+        """
+        if not self.use_ema:
+            raise ValueError(f"{self.name}: it keeps no averages; construct it with use_ema=True.")
+        return [self._slots[id(w)][1]["average"] for w in weights]
+
+    def exclude_from_weight_decay(self, var_list: Sequence[Tensor] = (), var_names: Sequence[str] = ()) -> None:
+        """Leave some weights out of ``weight_decay``: by themselves, or by a part of their name (a pattern)."""
+        self._undecayed = {id(v) for v in var_list}
+        self._undecayed_names = tuple(var_names)
+
+    def _decays(self, weight: Tensor) -> bool:
+        if id(weight) in self._undecayed:
+            return False
+        label = getattr(weight, "path", None) or ""
+        return not any(re.search(pattern, label) for pattern in self._undecayed_names)
+
+    # -- configuration ----------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make an optimizer like this one, without its state."""
+        keys = (
+            "name", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum",
+            "ema_overwrite_frequency", "gradient_accumulation_steps", *self._hyperparameters,
+        )  # fmt: skip
+        rate: Any = (
+            float(self._learning_rate) if self._schedule is None else registry.schedulers.serialize(self._schedule)
+        )
+        return {"learning_rate": rate, **{key: getattr(self, key) for key in keys}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Optimizer:
+        """Return an optimizer made with the arguments that ``get_config`` gave."""
+        return cls(**config)

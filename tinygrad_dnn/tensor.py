@@ -1,0 +1,611 @@
+"""Tensor, the primitives' one way in (``apply``), and the graph that records what was applied."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+# Tensor's methods are operations and operations make Tensors: the modules define each other, and the package's
+# __init__ imports ops first, so that each finds the other in time.
+from tinygrad_dnn import autograd, ops
+from tinygrad_dnn import backend as backends
+from tinygrad_dnn.backend import Array, Backend
+from tinygrad_dnn.graph import Primitive
+from tinygrad_dnn.graph import state as graph_state
+
+TensorLike: TypeAlias = "Tensor | float | int | bool | np.ndarray | Sequence[Any]"
+DTypeLike: TypeAlias = "str | np.dtype[Any] | type"
+
+
+# One clock orders applications and assignments: a node's serial sorts the graph, and a value assigned later than the
+# node that saved it is thereby known to be stale. next() on it is atomic.
+_clock = itertools.count(1)
+
+
+def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any] | None = None) -> Tensor:
+    """Run ``primitive`` on ``inputs`` and record it where a gradient may be asked for.
+
+    Everything that computes goes through here: layers, optimizers, gradients themselves.
+
+    Args:
+        primitive: What to run.
+        inputs: Tensors and Python numbers, at least one Tensor.
+        attributes: The primitive's attributes.
+
+    Raises:
+        ValueError, TypeError, IndexError: What the array library refused, with the operation, shapes and dtypes named.
+    """
+    arrays = []
+    records = False
+    xp: Backend | None = None
+    for x in inputs:
+        if isinstance(x, Tensor):
+            array = x.data
+            arrays.append(array)
+            if x.requires_grad:
+                records = True
+            if xp is None:
+                xp = backends.of(array)
+        else:
+            arrays.append(x)
+    try:
+        data = primitive.forward(xp, *arrays, **attributes) if attributes else primitive.forward(xp, *arrays)
+    except (ValueError, TypeError, IndexError) as error:
+        raise _refusal(primitive, inputs, attributes or {}, error) from error
+    if type(data) is not xp.array_type:  # type: ignore[union-attr]
+        data = xp.asarray(data)  # type: ignore[union-attr]  # NumPy gives scalars for 0-d results
+    out = Tensor.__new__(Tensor)
+    out.data = data
+    if records and graph_state.grad_enabled and primitive.vjps and data.dtype.kind == "f":
+        out.requires_grad = True
+        out._primitive = primitive
+        out._inputs = inputs
+        out._attributes = attributes
+        out._serial = next(_clock)
+    return out
+
+
+def _refusal(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], error: Exception) -> Exception:
+    """Build the error that names the operation and what it was given."""
+    operands = ", ".join(
+        f"{x.dtype.name}{list(x.shape)} on {x.backend.name}" if isinstance(x, Tensor) else repr(x) for x in inputs
+    )
+    extra = "".join(f", {key}={value!r}" for key, value in attributes.items())
+    if isinstance(error, IndexError):
+        kind: type[Exception] = IndexError
+    else:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+    return kind(f"{primitive.name}({operands}{extra}) is not possible: {error}.")
+
+
+def as_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return ``dtype`` as a NumPy dtype: floats of 16, 32, 64 bits, integers and bool.
+
+    Raises:
+        TypeError: It is no numeric type.
+    """
+    result = np.dtype(dtype)
+    if result.kind not in "fiub" or result.itemsize > 8:
+        raise TypeError(f"a Tensor holds floats, integers or booleans of at most 64 bits, not {result.name}.")
+    return result
+
+
+def as_tensor(value: TensorLike, like: Tensor | None = None) -> Tensor:
+    """Return ``value`` as a Tensor: itself if it is one, else a new one on the backend of ``like`` or the thread's.
+
+    Python floats take the default floating-point type, integers int64, both the type of ``like`` if that is a float;
+    NumPy arrays keep their dtype.
+
+    Raises:
+        TypeError: It is no number, array or nested list of numbers.
+    """
+    if isinstance(value, Tensor):
+        return value
+    if like is None:
+        return tensor(value)
+    adapts = like.dtype.kind == "f" and backends.of(value) is None
+    return tensor(value, like.dtype if adapts else None, backend=like.backend)
+
+
+def tensor(
+    data: TensorLike, dtype: DTypeLike | None = None, requires_grad: bool = False, backend: Backend | None = None
+) -> Tensor:
+    """Make a Tensor that holds a copy of ``data``.
+
+    Args:
+        data: A number, a nested list of numbers or Tensors, a NumPy array, a Tensor, or an array of a loaded backend.
+        dtype: Its element type; by default Python floats become ``backend.floatx()``, Python integers int64, and
+            arrays keep theirs.
+        requires_grad: Whether ``backward`` shall accumulate a gradient for it.
+        backend: Where it lives; by default the thread's current backend.
+
+    Raises:
+        TypeError: ``data`` holds something other than numbers, or ``requires_grad`` on a dtype without gradients.
+        ValueError: The nested lists are of unequal lengths.
+
+    Example:
+        >>> td.tensor([[1.0, 2.0], [3.0, 4.0]])
+        Tensor([[1., 2.],
+                [3., 4.]], dtype=float32)
+    """
+    if isinstance(data, Tensor):
+        host = data.numpy()
+    elif (source := backends.of(data)) is not None:
+        host = source.to_host(data)
+    else:
+        try:
+            host = np.array(data)
+        except ValueError as error:
+            raise ValueError(f"a Tensor is made of nested lists of equal lengths, not of {_describe(data)}.") from error
+        if host.dtype.kind not in "fiub":
+            raise TypeError(f"a Tensor is made of numbers; {_describe(data)} is none.")
+        if host.dtype.kind == "f" and dtype is None and not isinstance(data, np.generic):
+            host = host.astype(backends.floatx())
+    if dtype is not None:
+        host = host.astype(as_dtype(dtype), copy=False)
+    as_dtype(host.dtype)
+    out = Tensor._wrap((backend or backends.current()).from_host(host))
+    if requires_grad:
+        out.requires_grad_()
+    return out
+
+
+def _describe(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+class Tensor:
+    """An array that remembers how it was computed, so that gradients can be taken.
+
+    Names and behaviour are PyTorch's (``requires_grad``, ``backward``, ``grad``, ``detach``, ``item``, ``numpy``),
+    operations also carry NumPy's names. Values are never changed by an operation: ``assign`` (and the in-place
+    operators, which use it) binds a Tensor to a new value, and a backward pass that would need the old one is an error.
+
+    Attributes:
+        data: The backend's array; read it, do not write on it.
+        requires_grad: Whether gradients flow to it.
+        grad: What ``backward`` accumulated, a Tensor of the same shape, or None.
+
+    Example:
+        >>> x = td.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        Tensor([2., 4., 6.], dtype=float32)
+    """
+
+    data: Array
+    requires_grad: bool = False
+    grad: Tensor | None = None
+    # What softmax and sigmoid remember of their input, ("softmax" or "sigmoid", logits): cross-entropy is exact only
+    # from logits, and a model that ends in a probability still has to train on them.
+    _logits: tuple[str, Tensor] | None = None
+    _primitive: Primitive | None = None
+    _inputs: tuple[Any, ...] = ()
+    _attributes: dict[str, Any] | None = None
+    _serial: int = 0
+    _assigned: int = 0
+
+    __array_ufunc__ = None  # ndarray + Tensor then asks Tensor.__radd__ instead of making an array of objects
+    __hash__ = object.__hash__
+
+    def __init__(self, data: TensorLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
+        self.data = tensor(data, dtype).data
+        if requires_grad:
+            self.requires_grad_()
+
+    @staticmethod
+    def _wrap(data: Array) -> Tensor:
+        out = Tensor.__new__(Tensor)
+        out.data = data
+        return out
+
+    # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of its axes."""
+        return self.data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its elements, a NumPy dtype."""
+        return self.data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """The number of its axes."""
+        return self.data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """The number of its elements."""
+        return int(self.data.size)
+
+    @property
+    def backend(self) -> Backend:
+        """The backend whose array it holds."""
+        found = backends.of(self.data)
+        assert found is not None
+        return found
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user and not by a recorded operation."""
+        return self._primitive is None
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a 0-d Tensor has no length.")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(", threshold=100, precision=6)
+        flag = ", requires_grad=True" if self.requires_grad else ""
+        return f"{type(self).__name__}({body}, dtype={self.dtype.name}{flag})"
+
+    # -- out of the graph, off the device ------------------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray:
+        """Return a copy on the host, a NumPy array; this waits for the device."""
+        return self.backend.to_host(self.data)
+
+    def item(self) -> Any:
+        """Return its single element as a Python number; this waits for the device.
+
+        Raises:
+            ValueError: It has more or fewer than one element.
+        """
+        if self.size != 1:
+            raise ValueError(f"item() takes a Tensor of one element, this one has shape {self.shape}.")
+        return self.numpy().item()
+
+    def tolist(self) -> Any:
+        """Return its elements as nested lists of Python numbers."""
+        return self.numpy().tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("a Tensor is always copied to the host; np.array(tensor) or tensor.numpy() says so.")
+        return self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth of a Tensor of shape {self.shape} is ambiguous: use .any(), .all() or td.where."
+            )
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"an index is an integer, this Tensor is {self.dtype.name}.")
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def to(self, backend: str) -> Tensor:
+        """Return it on the named backend, without its history; itself if it is there already."""
+        target = backends.get(backend)
+        return self if self.backend is target else Tensor._wrap(target.from_host(self.numpy()))
+
+    def detach(self) -> Tensor:
+        """Return a Tensor of the same value through which no gradient flows."""
+        return Tensor._wrap(self.data)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set whether ``backward`` accumulates a gradient for this leaf; return it.
+
+        Raises:
+            TypeError: Its dtype has no gradients.
+            ValueError: It is not a leaf.
+        """
+        if requires_grad and self.dtype.kind != "f":
+            raise TypeError(f"only floating-point Tensors have gradients, this one is {self.dtype.name}.")
+        if not self.is_leaf:
+            raise ValueError("requires_grad is set on leaves; this Tensor was computed: use .detach() first.")
+        self.requires_grad = requires_grad
+        return self
+
+    # -- gradients ------------------------------------------------------------------------------------------------
+
+    def backward(
+        self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
+        """Accumulate the gradient of this Tensor into ``grad`` of every leaf that requires one.
+
+        Args:
+            gradient: The gradient of this Tensor itself; needed unless it has one element.
+            retain_graph: Keep the graph for another backward pass; by default as ``create_graph``.
+            create_graph: Record the backward pass too, so that the gradients have gradients.
+
+        Raises:
+            ValueError: It has more than one element and no ``gradient`` was given, or the shapes differ.
+            RuntimeError: Nothing here requires a gradient, the graph was freed by an earlier pass, or a value that
+                the pass needs was assigned to in between.
+        """
+        autograd.backward(self, gradient, retain_graph, create_graph)
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def assign(self, value: TensorLike) -> Tensor:
+        """Bind this Tensor to a new value of its shape and dtype; return it.
+
+        This is the one way in which state changes: weights, moments, running statistics, counters.
+
+        Raises:
+            ValueError: The shape differs.
+            TypeError: The value's dtype cannot be cast to this one's without losing its kind (float to int, say).
+        """
+        self.data = apply(ops.ASSIGN, (self, ops.for_assign(value, self))).data
+        self._assigned = next(_clock)
+        return self
+
+    def _in_place(self, new: Tensor) -> Tensor:
+        """Finish ``x op= y``: assign where nothing is recorded, else name the new value as PyTorch's users expect."""
+        if new.requires_grad:
+            if self.is_leaf and self.requires_grad:
+                raise RuntimeError(
+                    "a leaf Tensor that requires a gradient is edited in place while gradients are recorded: "
+                    "do it inside td.no_grad(), or write x = x + y."
+                )
+            return new
+        return self.assign(new)
+
+    # -- operators ------------------------------------------------------------------------------------------------
+
+    def __add__(self, other: TensorLike) -> Tensor:
+        return ops.add(self, other)
+
+    def __radd__(self, other: TensorLike) -> Tensor:
+        return ops.add(other, self)
+
+    def __iadd__(self, other: TensorLike) -> Tensor:
+        return self._in_place(ops.add(self, other))
+
+    def __sub__(self, other: TensorLike) -> Tensor:
+        return ops.subtract(self, other)
+
+    def __rsub__(self, other: TensorLike) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __isub__(self, other: TensorLike) -> Tensor:
+        return self._in_place(ops.subtract(self, other))
+
+    def __mul__(self, other: TensorLike) -> Tensor:
+        return ops.multiply(self, other)
+
+    def __rmul__(self, other: TensorLike) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __imul__(self, other: TensorLike) -> Tensor:
+        return self._in_place(ops.multiply(self, other))
+
+    def __truediv__(self, other: TensorLike) -> Tensor:
+        return ops.divide(self, other)
+
+    def __rtruediv__(self, other: TensorLike) -> Tensor:
+        return ops.divide(other, self)
+
+    def __itruediv__(self, other: TensorLike) -> Tensor:
+        return self._in_place(ops.divide(self, other))
+
+    def __floordiv__(self, other: TensorLike) -> Tensor:
+        return ops.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: TensorLike) -> Tensor:
+        return ops.floor_divide(other, self)
+
+    def __mod__(self, other: TensorLike) -> Tensor:
+        return ops.remainder(self, other)
+
+    def __rmod__(self, other: TensorLike) -> Tensor:
+        return ops.remainder(other, self)
+
+    def __pow__(self, other: TensorLike) -> Tensor:
+        return ops.power(self, other)
+
+    def __rpow__(self, other: TensorLike) -> Tensor:
+        return ops.power(other, self)
+
+    def __matmul__(self, other: TensorLike) -> Tensor:
+        return ops.matmul(self, other)
+
+    def __rmatmul__(self, other: TensorLike) -> Tensor:
+        return ops.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
+    def __invert__(self) -> Tensor:
+        return ops.logical_not(self)
+
+    def __and__(self, other: TensorLike) -> Tensor:
+        return ops.logical_and(self, other)
+
+    def __rand__(self, other: TensorLike) -> Tensor:
+        return ops.logical_and(other, self)
+
+    def __or__(self, other: TensorLike) -> Tensor:
+        return ops.logical_or(self, other)
+
+    def __ror__(self, other: TensorLike) -> Tensor:
+        return ops.logical_or(other, self)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return ops.equal(self, other)  # type: ignore[arg-type]
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return ops.not_equal(self, other)  # type: ignore[arg-type]
+
+    def __lt__(self, other: TensorLike) -> Tensor:
+        return ops.less(self, other)
+
+    def __le__(self, other: TensorLike) -> Tensor:
+        return ops.less_equal(self, other)
+
+    def __gt__(self, other: TensorLike) -> Tensor:
+        return ops.greater(self, other)
+
+    def __ge__(self, other: TensorLike) -> Tensor:
+        return ops.greater_equal(self, other)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index)
+
+    def __setitem__(self, index: Any, value: TensorLike) -> None:
+        self._in_place_item(ops.setitem(self, index, value))
+
+    def _in_place_item(self, new: Tensor) -> None:
+        if new.requires_grad:
+            raise RuntimeError(
+                "x[index] = value cannot be recorded for gradients: do it inside td.no_grad(), or use td.where."
+            )
+        self.assign(new)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    # -- methods by NumPy's and PyTorch's names ----------------------------------------------------------------------
+
+    @property
+    def T(self) -> Tensor:
+        """Its axes reversed."""
+        return ops.transpose(self)
+
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        """Return it with elements of type ``dtype``; see ``td.cast``."""
+        return ops.cast(self, dtype)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """Return it in another shape of as many elements; see ``td.reshape``."""
+        return ops.reshape(self, _varargs(shape))
+
+    def transpose(self, *axes: int | Sequence[int]) -> Tensor:
+        """Return it with its axes permuted, reversed by default; see ``td.transpose``."""
+        return ops.transpose(self, _varargs(axes) if axes else None)
+
+    def flatten(self) -> Tensor:
+        """Return its elements as one axis; see ``td.ravel``."""
+        return ops.ravel(self)
+
+    def squeeze(self, axis: int | Sequence[int] | None = None) -> Tensor:
+        """Return it without its axes of length 1; see ``td.squeeze``."""
+        return ops.squeeze(self, axis)
+
+    def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """Return its sum over ``axis``; see ``td.sum``."""
+        return ops.sum(self, axis, keepdims)
+
+    def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """Return its mean over ``axis``; see ``td.mean``."""
+        return ops.mean(self, axis, keepdims)
+
+    def var(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+        """Return its variance over ``axis``; see ``td.var``."""
+        return ops.var(self, axis, keepdims, ddof)
+
+    def std(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+        """Return its standard deviation over ``axis``; see ``td.std``."""
+        return ops.std(self, axis, keepdims, ddof)
+
+    def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """Return its maximum over ``axis``; see ``td.max``."""
+        return ops.max(self, axis, keepdims)
+
+    def min(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """Return its minimum over ``axis``; see ``td.min``."""
+        return ops.min(self, axis, keepdims)
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        """Return the index of its maximum; see ``td.argmax``."""
+        return ops.argmax(self, axis)
+
+    def argmin(self, axis: int | None = None) -> Tensor:
+        """Return the index of its minimum; see ``td.argmin``."""
+        return ops.argmin(self, axis)
+
+    def any(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """Tell whether any element is true; see ``td.any``."""
+        return ops.any(self, axis, keepdims)
+
+    def all(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """Tell whether all elements are true; see ``td.all``."""
+        return ops.all(self, axis, keepdims)
+
+    def exp(self) -> Tensor:
+        """Return e to its power; see ``td.exp``."""
+        return ops.exp(self)
+
+    def log(self) -> Tensor:
+        """Return its natural logarithm; see ``td.log``."""
+        return ops.log(self)
+
+    def sqrt(self) -> Tensor:
+        """Return its square root; see ``td.sqrt``."""
+        return ops.sqrt(self)
+
+    def tanh(self) -> Tensor:
+        """Return its hyperbolic tangent; see ``td.tanh``."""
+        return ops.tanh(self)
+
+    def abs(self) -> Tensor:
+        """Return its absolute value; see ``td.abs``."""
+        return ops.abs(self)
+
+    def clip(self, minimum: TensorLike | None = None, maximum: TensorLike | None = None) -> Tensor:
+        """Return it limited to an interval; see ``td.clip``."""
+        return ops.clip(self, minimum, maximum)
+
+
+def _varargs(values: tuple[Any, ...]) -> Any:
+    """Let ``f(2, 3)`` and ``f((2, 3))`` mean the same."""
+    return values[0] if len(values) == 1 and not isinstance(values[0], int) else values
+
+
+class Variable(Tensor):
+    """A named Tensor that holds state: a weight, a moment, a counter.
+
+    Args:
+        value: Its first value.
+        dtype: Its element type.
+        trainable: Whether an optimizer may change it; it then requires a gradient.
+        name: What errors, summaries and files call it.
+
+    Attributes:
+        trainable: As given; a layer's ``trainable`` counts as well.
+        name: As given.
+        path: Its name behind that of its layer, such as "dense/kernel".
+        regularizer: A function of the weight whose value joins the loss, or None.
+        constraint: A function that the weight passes through after each update, or None.
+
+    Example:
+        >>> step = td.Variable(0, name="step")
+        >>> step.assign(step + 1)
+        Variable(1, dtype=int64)
+    """
+
+    def __init__(
+        self, value: TensorLike, dtype: DTypeLike | None = None, trainable: bool = False, name: str = "variable"
+    ) -> None:
+        super().__init__(value, dtype, requires_grad=trainable)
+        self.trainable = trainable
+        self.name = name
+        self.path = name
+        self.regularizer: Callable[[Tensor], Tensor] | None = None
+        self.constraint: Callable[[Tensor], Tensor] | None = None
