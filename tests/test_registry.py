@@ -77,7 +77,11 @@ def test_builtin_is_found_without_discovery(
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [("losses", "OSError: the disk is gone"), ("layers", "No module named 'tests.plugin_fixtures.builtin_layers'")],
+    [
+        ("losses", "OSError: the disk is gone"),
+        ("constraints", "it must implement register_constraints and no other hook; got register_regularizers"),
+        ("layers", "No module named 'tests.plugin_fixtures.builtin_layers'"),
+    ],
 )
 def test_builtins_that_fail_raise_at_each_lookup(kinds: SimpleNamespace, kind: str, reason: str) -> None:
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dnn import autograd, metrics, ops, registry
+from tinygrad_dnn import autograd, backend, metrics, ops, registry
 from tinygrad_dnn.callbacks import CallbackList, History, Logs, ProgbarLogger
 from tinygrad_dnn.data import (
     ArrayBatches,
@@ -273,10 +274,12 @@ class Trainer(Layer):
     ) -> Logs:
         self.reset_metrics()
         calls("epoch_begin", epoch, Logs())
+        largest = self._largest_matrix()
         logs = Logs()
         for step, batch in enumerate(batches):
             calls("train_batch_begin", step, Logs())
-            logs = Logs(self.train_step(_packed(batch)))
+            with self._products(batch, largest):
+                logs = Logs(self.train_step(_packed(batch)))
             calls("train_batch_end", step, logs)
             between.check()
             if self.stop_training:
@@ -288,15 +291,24 @@ class Trainer(Layer):
     ) -> dict[str, Any]:
         self.reset_metrics()
         calls("test_begin", Logs())
+        largest = self._largest_matrix()
         logs = Logs()
         for step, batch in enumerate(batches):
             calls("test_batch_begin", step, Logs())
-            logs = Logs(self.test_step(_packed(batch)))
+            with self._products(batch, largest):
+                logs = Logs(self.test_step(_packed(batch)))
             calls("test_batch_end", step, logs)
             if between is not None:
                 between.check()
         calls("test_end", logs)
         return dict(logs)
+
+    def _largest_matrix(self) -> int:
+        return max((w.size for w in self.weights if w.ndim > 1), default=0)
+
+    @staticmethod
+    def _products(batch: Batch, largest: int) -> contextlib.AbstractContextManager[object]:
+        return backend.current().products_of(_length(batch.x) * largest)
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> ArrayBatches | IterableBatches:
         if isinstance(data, (tuple, list)) and data and not isinstance(data[0], tuple):
@@ -384,10 +396,12 @@ class Trainer(Layer):
             batches = IterableBatches(x, steps, caller="predict")
         calls = CallbackList(callbacks or (), self, {"steps": len(batches), "verbose": verbose})
         calls("predict_begin", Logs())
+        largest = self._largest_matrix()
         outputs = []
         for step, batch in enumerate(batches):
             calls("predict_batch_begin", step, Logs())
-            outputs.append(self.predict_step(_packed(batch)))
+            with self._products(batch, largest):
+                outputs.append(self.predict_step(_packed(batch)))
             calls("predict_batch_end", step, Logs({"outputs": outputs[-1]}))
         calls("predict_end", Logs())
         return to_host(outputs)
@@ -425,7 +439,9 @@ class Trainer(Layer):
         caller = step.__name__.replace("step", "on_batch")
         batches = ArrayBatches(x, y, sample_weight, batch_size=2**62, caller=caller)
         self._probe(batches)
-        values = dict(Logs(step(_packed(Batch(*batches.sources)))))
+        batch = Batch(*batches.sources)
+        with self._products(batch, self._largest_matrix()):
+            values = dict(Logs(step(_packed(batch))))
         if return_dict:
             return values
         return list(values.values()) if len(values) > 1 else values["loss"]

@@ -69,28 +69,33 @@ _random = np.random.default_rng(20)
 
 def positive(size: Sequence[int]) -> np.ndarray:
     """Draw from [0.3, 2]."""
-    return _random.uniform(0.3, 2.0, size)
+    return np.asarray(_random.uniform(0.3, 2.0, size))
 
 
 def signed(size: Sequence[int]) -> np.ndarray:
     """Draw from [0.3, 2] with a random sign, and so away from 0."""
-    return positive(size) * _random.choice([-1.0, 1.0], size)
+    return np.asarray(positive(size) * _random.choice([-1.0, 1.0], size))
 
 
 def distinct(size: Sequence[int], offset: float = 0.0) -> np.ndarray:
     """Draw from the odd multiples of 0.1 without repeating one, moved by ``offset``."""
     count = int(np.prod(size))
-    return (_random.permutation(count).reshape(size) - count // 2) * 0.2 + 0.1 + offset
+    return np.asarray((_random.permutation(count).reshape(size) - count // 2) * 0.2 + 0.1 + offset)
 
 
 def integers(size: Sequence[int], low: int = -3, high: int = 4) -> np.ndarray:
     """Draw integers."""
-    return _random.integers(low, high, size)
+    return np.asarray(_random.integers(low, high, size))
+
+
+def halves(size: Sequence[int]) -> np.ndarray:
+    """Draw from the few halves in [-1.5, 1.5], so that some are equal."""
+    return np.asarray(integers(size) / 2)
 
 
 def booleans(size: Sequence[int]) -> np.ndarray:
     """Draw truth values."""
-    return _random.random(size) < 0.5
+    return np.asarray(_random.random(size) < 0.5)
 
 
 # -- samples by family ----------------------------------------------------------------------------------------------
@@ -124,7 +129,7 @@ def _binary(primitive: Primitive, left: _Draw, right: _Draw, number: float = 1.7
 
 
 def _compared(primitive: Primitive) -> Iterator[Sample]:
-    yield from _binary(primitive, lambda size: integers(size) / 2, lambda size: integers(size) / 2, 0.5)
+    yield from _binary(primitive, halves, halves, 0.5)
     yield Sample(primitive, getattr(np, primitive.name), (integers((2, 3)), integers((3,))), note=" int")
     yield Sample(primitive, getattr(np, primitive.name), (booleans((2, 3)), booleans((3,))), note=" bool")
 
@@ -151,7 +156,7 @@ def _elementwise() -> Iterator[Sample]:
     for primitive in (elementwise.ADD, elementwise.SUBTRACT, elementwise.MULTIPLY, elementwise.DIVIDE):
         yield from _binary(primitive, signed, signed)
     for primitive in (elementwise.FLOOR_DIVIDE, elementwise.REMAINDER):
-        yield from _binary(primitive, lambda size: distinct(size, 0.03), lambda size: 0.8 + 0.5 * booleans(size))
+        yield from _binary(primitive, lambda size: distinct(size, 0.03), lambda size: np.asarray(0.8 + 0.5 * booleans(size)))
     yield from _binary(elementwise.POWER, positive, signed)
     yield Sample(elementwise.POWER, np.power, (signed((2, 3)), 3), note=" negative base")
     yield Sample(elementwise.POWER, np.power, (signed((2, 3)), 0), note=" zeroth power")

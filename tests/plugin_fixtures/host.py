@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import textwrap
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+
+import pytest
 
 from tinygrad_dnn.plugins import Host
 from tinygrad_dnn.registry import KINDS, Registry
@@ -15,7 +18,8 @@ from tinygrad_dnn.registry import KINDS, Registry
 def make_host() -> SimpleNamespace:
     """Return fresh registries by kind, with small built-ins, and their ``host``.
 
-    Activations, initializers, optimizers and metrics have built-ins; those of losses fail, the others' are missing.
+    Activations, initializers, optimizers and metrics have built-ins; of losses and constraints they fail,
+    of the other kinds they are missing.
     """
     rows = [replace(kind, module=f"tests.plugin_fixtures.builtin_{kind.plural}") for kind in KINDS]
     registries = {row.plural: Registry(row) for row in rows}
@@ -23,6 +27,19 @@ def make_host() -> SimpleNamespace:
     for registry in registries.values():
         registry._host = host
     return SimpleNamespace(host=host, **registries)
+
+
+def only_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Yield a folder to install plugins in, where no other distribution is seen; then forget their modules."""
+    before = set(sys.modules)
+    elsewhere = [path for path in sys.path if "-packages" not in path]
+    monkeypatch.setattr(sys, "path", [str(folder), *elsewhere])
+    monkeypatch.delenv("TINYGRAD_DNN_PLUGINS", raising=False)
+    monkeypatch.delenv("TINYGRAD_DNN_PLUGINS_STRICT", raising=False)
+    yield folder
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
+            del sys.modules[name]
 
 
 def install(
@@ -51,7 +68,7 @@ def install(
         lines = [f"{key} = {target}" for key, target in entry_points.items()]
         entry_points = "\n".join(["[tinygrad_dnn]", *lines, ""])
     (folder / f"{module}.py").write_text(
-        f"from tinygrad_dnn.hookspecs import hookimpl\n{textwrap.dedent(source)}", encoding="utf-8"
+        f"from tinygrad_dnn.hookspecs import hookimpl\n{source}\n", encoding="utf-8"
     )
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
@@ -60,13 +77,14 @@ def install(
     importlib.invalidate_caches()
 
 
-def activation(name: str) -> str:
-    """Return the source of a good plugin with one activation."""
-    return f"""
-    def {name}(x):
-        return x
+def activation(name: str, before: str = "") -> str:
+    """Return the source of a good plugin with one activation, and with something to run at its import."""
+    return f"""{before}
+def {name}(x):
+    return x
 
-    @hookimpl
-    def register_activations(register):
-        register({name})
-    """
+
+@hookimpl
+def register_activations(register):
+    register({name})
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -49,6 +50,10 @@ class Backend(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until everything asked of the device is done."""
+
+    def products_of(self, multiplications: int) -> contextlib.AbstractContextManager[object]:
+        """Return a context suited to matrix products of at most so many scalar multiplications each."""
+        return contextlib.nullcontext()
 
 
 def philox_uniform(state: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:

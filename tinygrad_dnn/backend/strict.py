@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dnn.backend.base import Array, Backend, philox_uniform
+from tinygrad_dnn.backend.numpy import NumpyBackend
 from tinygrad_dnn.backend.strict_array import StrictArray, array_data, fresh, operand_data
 from tinygrad_dnn.backend.strict_functions import SPECIAL, checked, elementwise
 from tinygrad_dnn.backend.strict_memory import converted, device, seed_of, supported, varied
@@ -142,6 +143,10 @@ class StrictBackend(Backend):
         if words.dtype != np.int64 or words.shape != (3,):
             raise TypeError(f"uniform takes a state of three int64, not {words.dtype} of shape {words.shape}")
         return fresh(varied(_UNIFORM, philox_uniform(words, shape, supported(dtype))))
+
+    def products_of(self, multiplications: int) -> AbstractContextManager[object]:
+        """Suit the BLAS that computes for it, as the NumPy backend does."""
+        return NumpyBackend().products_of(multiplications)
 
     def synchronize(self) -> None:
         """Count a wait; the pretended device is never behind."""
