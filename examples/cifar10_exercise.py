@@ -133,15 +133,22 @@ def build(variant: Variant, image_shape: tuple[int, ...]) -> td.Sequential:
 
 
 def train(variant: Variant, data: Data, options: argparse.Namespace) -> dict[str, Any]:
-    """Train one variant and return its learning curves and what the table shows."""
+    """Train one variant and return its learning curves and what the table shows, after Ctrl-C those so far."""
     td.utils.set_random_seed(options.seed)
     model = build(variant, data.x_train.shape[1:])
     timer = Timer()
     stopping = td.callbacks.EarlyStopping(patience=options.patience)
-    history = model.fit(
-        data.x_train, data.y_train, epochs=options.epochs, batch_size=options.batch_size, verbose=options.verbose,
-        validation_data=(data.x_valid, data.y_valid), callbacks=[timer, stopping],
-    ).history  # fmt: skip
+    interrupted = False
+    try:
+        model.fit(
+            data.x_train, data.y_train, epochs=options.epochs, batch_size=options.batch_size, verbose=options.verbose,
+            validation_data=(data.x_valid, data.y_valid), callbacks=[timer, stopping],
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if not model.history.epoch:
+            raise
+        interrupted = True
+    history = model.history.history
     accuracy = history["val_accuracy"]
     best = int(np.argmax(accuracy))
     return {
@@ -152,6 +159,7 @@ def train(variant: Variant, data: Data, options: argparse.Namespace) -> dict[str
         "best_epoch": best + 1,
         "epochs": len(accuracy),
         "seconds_per_epoch": float(np.median(timer.seconds)),
+        "interrupted": interrupted,
         "history": history,
     }
 
@@ -270,6 +278,8 @@ def main(arguments: list[str] | None = None) -> int:
             variant = VARIANTS[name]
             print(f"\n{name}: {variant.title}, {len(raw.x_train):,} training images of {options.dataset}", flush=True)
             results[name] = train(variant, scaled if variant.standardized else raw, options)
+            if results[name]["interrupted"]:
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
         interrupted = True
         print("\ninterrupted; writing what is finished", file=sys.stderr)

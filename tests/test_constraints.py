@@ -54,6 +54,18 @@ def test_a_weight_that_complies_stays_to_the_last_bit(backend: str, name: str) -
         np.testing.assert_array_equal(constraint(td.tensor(weight)).numpy(), weight)
 
 
+def test_a_part_of_the_way_leaves_what_complies(backend: str) -> None:
+    weight = np.random.default_rng(3).uniform(-0.3, 0.3, size=(6, 50)).astype(np.float32)
+    found = constraints.MinMaxNorm(0.0, 2.0, rate=0.3)(td.tensor(weight))
+    np.testing.assert_array_equal(found.numpy(), weight)
+
+
+def test_a_weight_whose_squares_vanish_stays(backend: str) -> None:
+    weight = np.full((3, 2), 1e-30, np.float32)
+    for constraint in (constraints.MaxNorm(), constraints.MinMaxNorm(), constraints.UnitNorm()):
+        np.testing.assert_array_equal(constraint(td.tensor(weight)).numpy(), weight)
+
+
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_zeros_have_no_direction_and_stay(backend: str, name: str) -> None:
     with np.errstate(all="raise"):

@@ -198,7 +198,12 @@ def _gradients(
 ) -> Any:
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    given = [grad_outputs] * len(outs) if grad_outputs is None or isinstance(grad_outputs, Tensor) else grad_outputs
+    if isinstance(outputs, Tensor) or grad_outputs is None:
+        given = [grad_outputs] * len(outs)
+    else:
+        given = list(grad_outputs)
+    if len(given) != len(outs):
+        raise ValueError(f"{len(given)} gradients to start from were given for {len(outs)} outputs.")
     for t in outs:
         _require_history(t)
     starts = [_start(t, g) for t, g in zip(outs, given, strict=True)]
@@ -246,7 +251,8 @@ def grad(
     ``grad(outputs, inputs)`` returns the gradient of (the sum of) ``outputs`` for each of ``inputs``, in their
     structure, and leaves every ``.grad`` alone. ``grad(f, argnums)`` returns a function of the same arguments that
     returns the gradient of f's single number for the argument at ``argnums`` (several: a tuple); an argument may be a
-    nested list, tuple or dict of Tensors or arrays, and the result then has its structure. Both nest to any order.
+    nested list, tuple or dict of Tensors or arrays, and the result then has its structure. Both nest to any order:
+    what f uses besides its arguments may require a gradient, and the result then carries that history.
 
     Args:
         target: A Tensor, several, or a function that returns a Tensor of one element.
@@ -257,7 +263,9 @@ def grad(
         allow_unused: Return None for an input that the outputs do not depend on instead of raising.
 
     Raises:
-        ValueError: An output has more than one element and no gradient to start from, or shapes differ.
+        ValueError: An output has more than one element and no gradient to start from, or shapes differ, or there is
+            no argument at one of the positions.
+        TypeError: f returns no Tensor.
         RuntimeError: There is nothing to differentiate, or a value needed was assigned to since.
 
     Example:
@@ -282,7 +290,8 @@ def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -
         argnums: The position or positions of the arguments to differentiate by.
 
     Raises:
-        ValueError: f's result has more than one element.
+        ValueError: f's result has more than one element, or there is no argument at one of the positions.
+        TypeError: f returns no Tensor.
 
     Example:
         >>> td.value_and_grad(lambda x: x * x)(3.0)
@@ -295,7 +304,8 @@ def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -
             raise ValueError(f"a gradient for the arguments at {positions} was asked for, and {len(args)} were given.")
         arguments = [_map(ops.floating, a) if i in positions else a for i, a in enumerate(args)]
         given = [x for i in sorted(set(positions)) for x in _leaves(arguments[i])]
-        create_graph = is_grad_enabled() and (_depth.value > 0 or any(x.requires_grad and not x.is_leaf for x in given))
+        recording = is_grad_enabled()
+        create_graph = recording and (_depth.value > 0 or any(x.requires_grad and not x.is_leaf for x in given))
         leaves = [_as_variable(x, create_graph) for x in given]
         remaining = iter(leaves)
         arguments = [_map(lambda _: next(remaining), a) if i in positions else a for i, a in enumerate(arguments)]
@@ -303,9 +313,16 @@ def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -
         try:
             with GradMode(True):
                 value = f(*arguments, **kwargs)
-                gradients = _function_gradients(f, value, leaves, create_graph)
+                if not isinstance(value, Tensor):
+                    name = getattr(f, "__name__", f)
+                    raise TypeError(f"{name!r} has no gradient: it returned {type(value).__name__}, no Tensor.")
+                create_graph = create_graph or (recording and _has_other_leaves(value, leaves))
+                gradients = _function_gradients(value, leaves, create_graph)
         finally:
             _depth.value -= 1
+        for x in leaves:
+            if x.is_leaf:
+                x.requires_grad = False  # the variable ends with its function: nothing further out differentiates by it
         remaining = iter(gradients)
         structures = {i: _map(lambda _: next(remaining), arguments[i]) for i in sorted(set(positions))}
         structured = tuple(structures[i] for i in positions)
@@ -326,11 +343,15 @@ def _as_variable(x: Tensor, create_graph: bool) -> Tensor:
     return x.detach().requires_grad_()
 
 
-def _function_gradients(f: Any, value: Any, leaves: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
+def _has_other_leaves(value: Tensor, leaves: Sequence[Tensor]) -> bool:
+    """Tell whether ``value`` was computed from other leaves too: what a loss has from them, its gradient has too."""
+    known = {id(x) for x in leaves}
+    inputs = (x for t in _graph([value]) for x in t._inputs if isinstance(x, Tensor))
+    return any(x.requires_grad and x.is_leaf and id(x) not in known for x in inputs)
+
+
+def _function_gradients(value: Tensor, leaves: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
     """Return the gradient of a function's ``value`` for each of ``leaves``, zeros where it does not depend on one."""
-    if not isinstance(value, Tensor):
-        name = getattr(f, "__name__", f)
-        raise TypeError(f"{name!r} has no gradient: it returned {type(value).__name__}, no Tensor.")
     if not value.requires_grad:
         _start(value, None)  # a constant must have one element too
         return [ops.zeros_like(x) for x in leaves]

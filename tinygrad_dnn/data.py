@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,9 +49,11 @@ class ArrayBatches:
         x: Inputs, (samples, ...).
         y: Targets, (samples, ...), or None.
         sample_weight: One number a sample, or None.
-        batch_size: How many samples a batch has, the last one perhaps fewer.
+        batch_size: How many samples a batch has, the last one perhaps fewer; 32 by default.
+        class_weight: As for ``class_weights``.
         rng: What draws the order of each epoch; None keeps the given order.
         caller: What errors call the function that was given the data.
+        examine: Called once with the inputs of the first batch and all targets.
 
     Raises:
         ValueError: The arrays are empty, of different lengths, hold NaN, or the batch size is no positive integer.
@@ -63,34 +65,27 @@ class ArrayBatches:
         y: Any = None,
         sample_weight: Any = None,
         batch_size: int | None = None,
+        *,
+        class_weight: Any = None,
         rng: np.random.Generator | None = None,
         caller: str = "fit",
+        examine: Callable[[Tensor, Any], None] | None = None,
     ) -> None:
         batch_size = 32 if batch_size is None else batch_size
-        if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
-            raise ValueError(f"{caller}: batch_size must be a positive integer, not {batch_size!r}.")
-        named = {"x": x, "y": y, "sample_weight": sample_weight}
-        arrays = {name: as_array(value, name, caller) for name, value in named.items() if value is not None}
-        self.num_samples = len(arrays["x"])
-        for name, array in arrays.items():
-            if len(array) != self.num_samples:
-                raise ValueError(
-                    f"{caller}: x has {self.num_samples} samples and {name} has {len(array)}: "
-                    "each sample needs its own."
-                )
-            check_finite(array, name, caller)
-        if not self.num_samples:
-            raise ValueError(f"{caller}: x has no samples (its shape is {arrays['x'].shape}): give it at least one.")
-        weights = arrays.get("sample_weight")
-        if weights is not None and weights.ndim != 1:
-            raise ValueError(f"{caller}: sample_weight is one number a sample, not an array of shape {weights.shape}.")
+        check_count(f"{caller}: batch_size", batch_size, 1)
+        arrays = checked_arrays(Batch(x, y, sample_weight), caller)
+        for name, array in zip(Batch._fields, arrays, strict=True):
+            if array is not None:
+                check_finite(array, name, caller)
+        self.num_samples = len(arrays.x)
         self.batch_size = int(batch_size)
         self.rng = rng
-        self.sources = tuple(self._resident(arrays[name]) if name in arrays else None for name in named)
-
-    @staticmethod
-    def _resident(array: Any) -> Tensor:
-        return array if isinstance(array, Tensor) else Tensor._wrap(backend.current().from_host(array))
+        x, y, weight = (None if array is None else resident(array) for array in arrays)
+        if class_weight is not None:
+            weight = class_weights(y, class_weight, weight, caller)
+        if examine is not None:
+            examine(x[: self.batch_size], y)
+        self.sources = Batch(x, y, weight)
 
     def __len__(self) -> int:
         return math.ceil(self.num_samples / self.batch_size)
@@ -98,7 +93,7 @@ class ArrayBatches:
     def __iter__(self) -> Iterator[Batch]:
         order = None
         if self.rng is not None:
-            order = self._resident(self.rng.permutation(self.num_samples))
+            order = resident(self.rng.permutation(self.num_samples))
         for start in range(0, self.num_samples, self.batch_size):
             chosen: Any = slice(start, min(start + self.batch_size, self.num_samples))
             if order is not None:
@@ -114,18 +109,29 @@ class IterableBatches:
         steps: How many batches an epoch takes; by default all there are.
         class_weight: As for ``class_weights``, applied to each batch.
         caller: What errors call the function that was given the data.
+        examine: Called with the inputs and targets of each batch; the targets are None where looking at their values
+            would mean to wait for a device.
+
+    Raises:
+        ValueError: ``steps`` is no positive integer.
     """
 
-    num_samples = None
-
     def __init__(
-        self, batches: Iterable[Any], steps: int | None = None, class_weight: Any = None, caller: str = "fit"
+        self,
+        batches: Iterable[Any],
+        steps: int | None = None,
+        *,
+        class_weight: Any = None,
+        caller: str = "fit",
+        examine: Callable[[Tensor, Any], None] | None = None,
     ) -> None:
+        if steps is not None:
+            check_count(f"{caller}: the number of steps", steps, 1)
         self.batches = batches
         self.steps = steps
         self.class_weight = class_weight
         self.caller = caller
-        self._running = iter(batches) if iter(batches) is batches else None
+        self.examine = examine
 
     def __len__(self) -> int:
         if self.steps is not None:
@@ -133,7 +139,7 @@ class IterableBatches:
         return len(self.batches) if isinstance(self.batches, Sized) else 0
 
     def __iter__(self) -> Iterator[Batch]:
-        source = self._running if self._running is not None else iter(self.batches)
+        source = iter(self.batches)  # of a generator, itself: the next epoch goes on where this one ends
         count = 0
         # Asked before each item: asking after it would take one batch too many from a generator.
         while self.steps is None or count < self.steps:
@@ -141,8 +147,8 @@ class IterableBatches:
                 item = next(source)
             except StopIteration:
                 break
-            count += 1
             yield self._as_batch(item)
+            count += 1
         if not count or (self.steps is not None and count < self.steps):
             raise ValueError(
                 f"{self.caller}: the data ran out after {count} batches"
@@ -151,24 +157,57 @@ class IterableBatches:
             )
 
     def _as_batch(self, item: Any) -> Batch:
-        batch = unpack_x_y_sample_weight(item)
-        weight = class_weights(batch.y, self.class_weight, batch.sample_weight)
-        parts = []
-        for name, value in (("x", batch.x), ("y", batch.y), ("sample_weight", weight)):
-            if value is not None and not isinstance(value, Tensor):
-                value = as_array(value, name, self.caller)
-                check_finite(value, name, self.caller)
-            parts.append(None if value is None else as_tensor(value))
-        return Batch(*parts)
+        arrays = checked_arrays(unpack_x_y_sample_weight(item), self.caller)
+        for name, array in zip(Batch._fields, arrays, strict=True):
+            if array is not None and _at_hand(array):
+                check_finite(array, name, self.caller)
+        x, y, weight = (None if array is None else resident(array) for array in arrays)
+        if self.class_weight is not None:
+            weight = class_weights(y, self.class_weight, weight, self.caller)
+        if self.examine is not None:
+            self.examine(x, arrays.y if arrays.y is not None and _at_hand(arrays.y) else None)
+        return Batch(x, y, weight)
 
 
-def is_arrays(x: Any, y: Any) -> bool:
-    """Tell whether ``x`` holds all samples at once, rather than being an iterable of batches."""
+def _at_hand(array: Any) -> bool:
+    """Tell whether an array's values can be looked at without waiting for a device."""
+    return not isinstance(array, Tensor) or array.backend.name == "numpy"
+
+
+def is_arrays(x: Any, y: Any, caller: str) -> bool:
+    """Tell whether ``x`` holds all samples at once, rather than being an iterable of batches.
+
+    Raises:
+        ValueError: It is neither.
+    """
     if y is not None or isinstance(x, Tensor) or hasattr(x, "__array__"):
         return True
-    if not hasattr(x, "__iter__"):
-        raise ValueError(f"x must be an array or an iterable of batches, not {type(x).__name__}.")
+    if not hasattr(x, "__iter__") or isinstance(x, (str, bytes, Mapping)):
+        raise ValueError(f"{caller}: x must be an array or an iterable of batches, not {_shown(x)}.")
     return isinstance(x, (list, tuple)) and not any(isinstance(item, tuple) or hasattr(item, "__array__") for item in x)
+
+
+def checked_arrays(given: Batch, caller: str) -> Batch:
+    """Return NumPy arrays or Tensors of numbers for all samples of a data set or a batch, equally many each.
+
+    Raises:
+        ValueError: Something is no array of numbers, has no samples, or has another number of them than the inputs.
+    """
+    if given.x is None:
+        raise ValueError(f"{caller}: there is no x; give the inputs.")
+    arrays = Batch(*(None if a is None else as_array(a, n, caller) for n, a in zip(Batch._fields, given, strict=True)))
+    samples = len(arrays.x)
+    if not samples:
+        raise ValueError(f"{caller}: x has no samples (its shape is {arrays.x.shape}): give it at least one.")
+    for name, array in zip(Batch._fields, arrays, strict=True):
+        if array is not None and len(array) != samples:
+            raise ValueError(
+                f"{caller}: x has {samples} samples and {name} has {len(array)}: each sample needs its own."
+            )
+    weight = arrays.sample_weight
+    if weight is not None and weight.shape not in ((samples,), (samples, 1)):
+        raise ValueError(f"{caller}: sample_weight is one number a sample, not an array of shape {weight.shape}.")
+    return arrays
 
 
 def as_array(value: Any, name: str, caller: str) -> Any:
@@ -179,22 +218,42 @@ def as_array(value: Any, name: str, caller: str) -> Any:
     """
     if not isinstance(value, Tensor):
         try:
-            value = np.asarray(value)
+            array = np.asarray(value)
         except ValueError as error:
             raise ValueError(f"{caller}: {name} is no array of numbers ({error}).") from error
-        if value.dtype.kind not in "fiub":
-            raise ValueError(f"{caller}: {name} must hold numbers, not {value.dtype}.")
+        if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+            what = _shown(value) if array.dtype.kind == "O" else array.dtype
+            raise ValueError(f"{caller}: {name} must be an array of numbers, not {what}.")
+        value = array
     if not value.ndim:
         raise ValueError(f"{caller}: {name} is a single number; its first axis must be that of the samples.")
     return value
 
 
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def resident(array: Any) -> Tensor:
+    """Return an array as a Tensor on the thread's backend, without history and, where possible, without a copy."""
+    here = backend.current()
+    if isinstance(array, Tensor):
+        # Without history: the first backward pass would free the graph that the array came from.
+        return array.to(here.name).detach()
+    return Tensor._wrap(here.from_host(array))
+
+
 def check_finite(array: Any, name: str, caller: str) -> None:
     """Raise ValueError where a floating-point array holds NaN or infinity, naming the first sample that does."""
-    if isinstance(array, Tensor) or array.dtype.kind != "f":
+    if array.dtype.kind != "f":
         return
     for start in range(0, len(array), _CHUNK):
         part = array[start : start + _CHUNK]
+        if isinstance(part, Tensor):
+            if bool(ops.all(ops.isfinite(part))):
+                continue
+            part = part.numpy()
         finite = np.isfinite(part)
         if not finite.all():
             place = np.argwhere(~finite)[0]
@@ -204,46 +263,66 @@ def check_finite(array: Any, name: str, caller: str) -> None:
             )
 
 
-def class_weights(y: Any, class_weight: Any, sample_weight: Any = None) -> Any:
+def check_count(what: str, value: Any, least: int) -> None:
+    """Raise ValueError unless ``value`` is an integer of at least ``least``."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"{what} must be an integer of at least {least}, not {value!r}.")
+
+
+def class_weights(y: Tensor | None, class_weight: Any, sample_weight: Tensor | None, caller: str) -> Tensor:
     """Return one weight a sample: that of its class, times ``sample_weight`` where there is one.
 
     Args:
         y: Labels, (samples,) or (samples, 1), or one-hot rows.
-        class_weight: A dict from class to weight, 1 for those left out; None returns ``sample_weight``.
+        class_weight: A dict from class to weight, 1 for those left out.
         sample_weight: One number a sample, or None.
+        caller: What errors call the function that was given the data.
 
     Raises:
-        ValueError: There are no targets to weigh by.
+        ValueError: There are no targets to weigh by, or the weights are no such dict.
     """
-    if class_weight is None:
-        return sample_weight
     if y is None:
-        raise ValueError("fit: class_weight needs targets y.")
-    labels = y.numpy() if isinstance(y, Tensor) else np.asarray(y)
-    if labels.ndim > 1:
-        labels = labels.argmax(-1) if labels.shape[-1] > 1 else labels[..., 0]
-    weights = np.ones(len(labels), backend.floatx())
-    for label, weight in dict(class_weight).items():
-        weights[labels == label] = weight
-    return weights if sample_weight is None else weights * np.asarray(sample_weight)
+        raise ValueError(f"{caller}: class_weight needs targets y.")
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(
+            f"{caller}: class_weight must be a dict from class to weight, as {{0: 1.0, 1: 2.5}}, not "
+            f"{_shown(class_weight)}."
+        )
+    if y.ndim > 2:
+        raise ValueError(f"{caller}: class_weight needs one class a sample, and y has shape {y.shape}.")
+    labels = y
+    if y.ndim == 2:
+        labels = ops.argmax(y, -1) if y.shape[-1] > 1 else ops.reshape(y, (-1,))
+    weights = ops.ones_like(labels, backend.floatx())
+    for label, weight in class_weight.items():
+        if not (_is_number(label) and _is_number(weight) and 0 <= weight < math.inf):
+            raise ValueError(
+                f"{caller}: class_weight must give integer classes weights of at least 0, not {label!r} the weight "
+                f"{weight!r}."
+            )
+        weights = ops.where(labels == int(label), float(weight), weights)
+    if sample_weight is None:
+        return weights
+    return weights * ops.reshape(ops.cast(sample_weight, weights.dtype), weights.shape)
 
 
-def split_validation(arrays: tuple[Any, ...], fraction: float) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating))
+
+
+def split_validation(arrays: Batch, fraction: float) -> tuple[Batch, Batch]:
     """Cut the last ``fraction`` of the samples off each array; return the training and the validation part.
 
     Raises:
         ValueError: The fraction is not in (0, 1), or leaves one of the parts empty.
     """
-    if not 0 < fraction < 1:
+    if not _is_number(fraction) or not 0 < fraction < 1:
         raise ValueError(f"fit: validation_split must be in [0, 1), not {fraction!r}.")
-    n = len(arrays[0])
+    n = len(arrays.x)
     edge = math.floor(n * (1.0 - fraction))
     if edge in (0, n):
-        raise ValueError(f"fit: validation_split={fraction} of {n} samples leaves {edge} to train on.")
-    first = tuple(None if a is None else as_array(a, "x", "fit")[:edge] for a in arrays)
-    return first, tuple(None if a is None else as_array(a, "x", "fit")[edge:] for a in arrays)
-
-
-def to_host(outputs: list[Tensor]) -> np.ndarray:
-    """Join the outputs of all batches into one NumPy array."""
-    return np.concatenate([out.numpy() for out in outputs]) if outputs else ops.zeros((0,)).numpy()
+        raise ValueError(
+            f"fit: validation_split={fraction} of {n} samples leaves {edge} to train on and {n - edge} to validate on."
+        )
+    first = (None if array is None else array[:edge] for array in arrays)
+    return Batch(*first), Batch(*(None if array is None else array[edge:] for array in arrays))

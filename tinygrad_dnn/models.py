@@ -35,7 +35,7 @@ class Model(Trainer):
     @property
     def layers(self) -> list[Layer]:
         """The layers directly inside, in the order they were set."""
-        return self._sublayers()
+        return list(self._parts().layers.values())
 
     def _mark_built(self, input_shape: Any) -> None:
         super()._mark_built(input_shape)

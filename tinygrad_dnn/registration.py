@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 __all__ = ["KINDS", "Kind", "Origin"]
 
 T = TypeVar("T")
-# A word begins at a capital that small letters or digits follow, and an acronym where a word follows it in
-# turn: he_normal, l1_l2, csv_logger, leaky_relu (not leaky_re_lu), top_k_accuracy.
-_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z](?:[a-z0-9]|[A-Z][a-z]))|(?<=[A-Z])(?=[A-Z][a-z])")
+# A word begins at a capital that small letters or digits follow, and an acronym where a word follows it in turn or,
+# of three letters and more, at the end: he_normal, l1_l2, csv_logger, sign_sgd, leaky_relu (not leaky_re_lu).
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z](?:[a-z0-9]|[A-Z][a-z])|[A-Z]{3,}$)|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 @dataclass(frozen=True)

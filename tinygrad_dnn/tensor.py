@@ -78,7 +78,8 @@ def _refusal(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str
         kind: type[Exception] = IndexError
     else:
         kind = ValueError if isinstance(error, ValueError) else TypeError
-    return kind(f"{primitive.name}({operands}{extra}) is not possible: {error}.")
+    reason = str(error).strip().rstrip(".")
+    return kind(f"{primitive.name}({operands}{extra}) is not possible: {reason}.")
 
 
 def as_dtype(dtype: DTypeLike) -> np.dtype[Any]:

@@ -7,9 +7,10 @@ import inspect
 import itertools
 import re
 import threading
+import types
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -43,6 +44,33 @@ def unique_name(cls: type) -> str:
     base = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
     number = next(_name_counters[base])
     return f"{base}_{number}" if number else base
+
+
+# The types of most attributes, which hold neither weights nor layers; a step asks for them all.
+_PLAIN = frozenset({type(None), bool, int, float, str, types.FunctionType})
+
+
+class _Parts(NamedTuple):
+    """What belongs to a layer, by identity, so that each counts once."""
+
+    weights: dict[int, Variable]
+    layers: dict[int, Layer]
+    generators: dict[int, SeedGenerator]
+
+    def collect(self, value: Any) -> None:
+        """Add a value, or what a list, tuple or dict holds."""
+        if isinstance(value, Variable):
+            self.weights.setdefault(id(value), value)
+        elif isinstance(value, Layer):
+            self.layers.setdefault(id(value), value)
+        elif isinstance(value, SeedGenerator):
+            self.generators.setdefault(id(value), value)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                self.collect(item)
+        elif isinstance(value, dict):
+            for item in value.values():
+                self.collect(item)
 
 
 def _building(build: Callable[..., None]) -> Callable[..., None]:
@@ -236,49 +264,35 @@ class Layer:
         self._added_weights.append(weight)
         return weight
 
-    def _own(self, kind: type) -> list[Any]:
-        """Return the objects of a kind that are attributes of this layer, in the order they were set, each once."""
-        found: dict[int, Any] = {}
-
-        def visit(value: Any) -> None:
-            if isinstance(value, kind):
-                found.setdefault(id(value), value)
-            elif isinstance(value, (list, tuple)):
-                for item in value:
-                    visit(item)
-            elif isinstance(value, dict):
-                for item in value.values():
-                    visit(item)
-
-        for key, value in self.__dict__.items():
-            if key not in self._untracked:
-                visit(value)
-        return list(found.values())
-
     # What holds weights or layers that are not the layer's own.
     _untracked: frozenset[str] = frozenset({"_losses"})
 
-    def _sublayers(self) -> list[Layer]:
-        return self._own(Layer)
+    def _parts(self) -> _Parts:
+        """Return the weights, layers and random streams that are this layer's attributes, in the order they were set."""
+        parts = _Parts({}, {}, {})
+        for key, value in self.__dict__.items():
+            if type(value) not in _PLAIN and key not in self._untracked:
+                parts.collect(value)
+        return parts
 
-    def _flatten(self) -> Iterator[Layer]:
-        """Yield this layer and all inside it, depth first, each once."""
+    def _flatten(self) -> Iterator[tuple[Layer, _Parts]]:
+        """Yield this layer and all inside it with their parts, depth first, each once."""
         seen: set[int] = set()
         stack: list[Layer] = [self]
         while stack:
             layer = stack.pop()
             if id(layer) not in seen:
                 seen.add(id(layer))
-                yield layer
-                stack.extend(reversed(layer._sublayers()))
+                parts = layer._parts()
+                yield layer, parts
+                stack.extend(reversed(parts.layers.values()))
 
     @property
     def weights(self) -> list[Variable]:
         """All its weights, those of each layer together: first the trainable ones, then the others."""
         found: dict[int, Variable] = {}
-        for layer in self._flatten():
-            own = layer._own(Variable)
-            for weight in sorted(own, key=lambda w: not w.trainable):
+        for _, parts in self._flatten():
+            for weight in sorted(parts.weights.values(), key=lambda w: not w.trainable):
                 found.setdefault(id(weight), weight)
         return list(found.values())
 
@@ -286,11 +300,9 @@ class Layer:
     def trainable_weights(self) -> list[Variable]:
         """The weights that an optimizer may change: the trainable ones of the layers that are trainable."""
         found: dict[int, Variable] = {}
-        for layer in self._flatten():
+        for layer, parts in self._flatten():
             if layer._trainable:
-                for weight in layer._own(Variable):
-                    if weight.trainable:
-                        found.setdefault(id(weight), weight)
+                found.update((key, weight) for key, weight in parts.weights.items() if weight.trainable)
         return list(found.values())
 
     @property
@@ -306,7 +318,7 @@ class Layer:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for layer in self._flatten():
+        for layer, _ in self._flatten():
             layer._trainable = bool(value)
 
     def get_weights(self) -> list[np.ndarray]:
@@ -343,8 +355,8 @@ class Layer:
     def _number_streams(self) -> None:
         """Give each random stream inside the number of its place, so that creation order does not change the masks."""
         number = _FIRST_STREAM
-        for layer in self._flatten():
-            for generator in layer._own(SeedGenerator):
+        for _, parts in self._flatten():
+            for generator in parts.generators.values():
                 generator.restart(number)
                 number += 1
 

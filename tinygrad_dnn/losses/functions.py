@@ -200,7 +200,7 @@ def fitting_weights(name: str, sample_weight: TensorLike, values: Tensor) -> Ten
             f"{name}: sample_weight has shape {weights.shape} and the values to be weighted {values.shape}; one weight "
             "a sample is needed."
         )
-    return reshape(weights, shape)
+    return weights if shape == weights.shape else reshape(weights, shape)
 
 
 def _logits(name: str, kind: str, y_pred: Tensor, from_logits: bool) -> Tensor | None:

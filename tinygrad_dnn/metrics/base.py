@@ -137,14 +137,18 @@ class Mean(Metric):
     def _update(self, values: TensorLike, sample_weight: TensorLike | None) -> None:
         with no_grad():
             values = ops.cast(as_tensor(values), self.dtype)
+            count: Tensor | float
             if sample_weight is None:
                 values = _mean_after(values, min(values.ndim, 1))
-                count: Tensor | int = values.shape[0] if values.ndim else 1
+                count = values.shape[0] if values.ndim else 1
+            elif isinstance(sample_weight, (int, float)):
+                values = _mean_after(values, 0) * sample_weight
+                count = sample_weight
             else:
                 weights = fitting_weights(self.name, sample_weight, values)
                 values = _mean_after(values, weights.ndim) * weights
                 count = ops.sum(weights)
-            self.total.assign(self.total + ops.sum(values))
+            self.total.assign(self.total + (ops.sum(values) if values.ndim else values))
             self.count.assign(self.count + count)
 
     def result(self) -> Tensor:

@@ -43,12 +43,9 @@ class RMSprop(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self._check("rho", rho, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self._check("momentum", momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
-        self._check("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
-        self.rho = rho
-        self.momentum = momentum
-        self.epsilon = epsilon
+        self.rho = self._number("rho", rho, lambda v: 0 <= v < 1, "a number in [0, 1)")
+        self.momentum = self._number("momentum", momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
+        self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
         self.centered = centered
 
     def init(self, param: Tensor) -> State:
@@ -62,7 +59,8 @@ class RMSprop(Optimizer):
         new = {"v": v}
         if self.centered:
             mean = new["mean"] = self.rho * state["mean"] + (1 - self.rho) * grad
-            v = v - mean * mean
+            # Rounding can make this variance negative, and its root NaN, where the gradient hardly changes.
+            v = ops.maximum(v - mean * mean, 0.0)
         move = learning_rate * grad / ops.sqrt(v + self.epsilon)
         if self.momentum:
             move = new["momentum"] = self.momentum * state["momentum"] + move
@@ -103,12 +101,9 @@ class Adam(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self._check("beta_1", beta_1, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self._check("beta_2", beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self._check("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
+        self.beta_1 = self._number("beta_1", beta_1, lambda v: 0 <= v < 1, "a number in [0, 1)")
+        self.beta_2 = self._number("beta_2", beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
+        self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
         self.amsgrad = amsgrad
 
     def init(self, param: Tensor) -> State:
@@ -164,14 +159,10 @@ class Nadam(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self._check("beta_1", beta_1, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self._check("beta_2", beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self._check("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
-        self._check("momentum_decay", momentum_decay, lambda v: v >= 0, "a number of at least 0")
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.momentum_decay = momentum_decay
+        self.beta_1 = self._number("beta_1", beta_1, lambda v: 0 <= v < 1, "a number in [0, 1)")
+        self.beta_2 = self._number("beta_2", beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
+        self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
+        self.momentum_decay = self._number("momentum_decay", momentum_decay, lambda v: v >= 0, "a number of at least 0")
         self.u_product = Variable(1.0, backend.floatx(), name=f"{self.name}/u_product")
 
     def init(self, param: Tensor) -> State:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from tinygrad_dnn import backend, ops, registry
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.tensor import Tensor, Variable
+from tinygrad_dnn.tensor import Tensor, Variable, as_tensor
 
 State: TypeAlias = dict[str, Tensor]
 Schedule: TypeAlias = Callable[[Tensor], Any]
+
+
+class _Slots(NamedTuple):
+    """What is kept for one weight: the rule's state apart from the base class's, so that no name can be taken twice."""
+
+    weight: Tensor
+    state: dict[str, Variable]
+    own: dict[str, Variable]
 
 
 class Optimizer:
@@ -23,12 +32,13 @@ class Optimizer:
     ``Variable`` set as an attribute in ``__init__`` and advanced in ``begin_step``.
 
     Args:
-        learning_rate: A positive number, or a schedule: a callable of the step (counted from 0).
+        learning_rate: A number of at least 0, or a schedule: a callable of the step (counted from 0), its name or its
+            configuration.
         weight_decay: Decoupled decay: each update first takes ``weight * weight_decay * learning_rate`` away.
         clipnorm: Scale each weight's gradient, by itself, to at most this Euclidean norm.
         clipvalue: Limit each gradient element to [-clipvalue, clipvalue].
         global_clipnorm: Scale all gradients together to at most this Euclidean norm.
-        use_ema: Keep an exponential moving average of each weight.
+        use_ema: Keep an exponential moving average of each weight, beginning with its value after the first update.
         ema_momentum: How much of the average stays at each update, in [0, 1].
         ema_overwrite_frequency: Replace the weights by their averages every so many updates; never if None.
         gradient_accumulation_steps: Average the gradients of so many calls into one update, at least 2.
@@ -74,40 +84,36 @@ class Optimizer:
             raise ValueError(
                 f"{self.name}: {' and '.join(chosen)} were given; at most one kind of clipping is possible."
             )
-        for key in chosen:
-            self._check(key, clippings[key], lambda v: v > 0, "a positive number")
-        if weight_decay is not None:
-            self._check("weight_decay", weight_decay, lambda v: v >= 0, "a number of at least 0")
-        self._check("ema_momentum", ema_momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
-        if ema_overwrite_frequency is not None:
-            self._check(
-                "ema_overwrite_frequency", ema_overwrite_frequency, lambda v: v >= 1, "an integer of at least 1"
-            )
-        if gradient_accumulation_steps is not None:
-            self._check(
-                "gradient_accumulation_steps", gradient_accumulation_steps, lambda v: v >= 2, "an integer of at least 2"
-            )
-        self.weight_decay = weight_decay
-        self.clipnorm = clipnorm
-        self.clipvalue = clipvalue
-        self.global_clipnorm = global_clipnorm
+        positive = {key: self._optional(key, clippings[key], lambda v: v > 0, "a positive number") for key in clippings}
+        self.clipnorm, self.clipvalue, self.global_clipnorm = positive.values()
+        self.weight_decay = self._optional("weight_decay", weight_decay, lambda v: v >= 0, "a number of at least 0")
         self.use_ema = use_ema
-        self.ema_momentum = ema_momentum
-        self.ema_overwrite_frequency = ema_overwrite_frequency
-        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.ema_momentum = self._number("ema_momentum", ema_momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
+        self.ema_overwrite_frequency = self._optional(
+            "ema_overwrite_frequency", ema_overwrite_frequency, lambda v: v >= 1, "an integer of at least 1", Integral
+        )
+        self.gradient_accumulation_steps = self._optional(
+            "gradient_accumulation_steps", gradient_accumulation_steps, lambda v: v >= 2, "an integer of at least 2",
+            Integral,
+        )  # fmt: skip
         self.iterations = Variable(0, name=f"{self.name}/iterations")
-        accumulates = gradient_accumulation_steps is not None
+        accumulates = self.gradient_accumulation_steps is not None
         self.step = Variable(0, name=f"{self.name}/step") if accumulates else self.iterations
         self._schedule: Schedule | None = None
         self._learning_rate = Variable(0.0, backend.floatx(), name=f"{self.name}/learning_rate")
         self.learning_rate = learning_rate
-        self._slots: dict[int, tuple[Tensor, dict[str, Variable]]] = {}
-        self._undecayed: set[int] = set()
+        self._slots: dict[int, _Slots] = {}
+        self._undecayed: dict[int, Tensor] = {}
         self._undecayed_names: tuple[str, ...] = ()
 
-    def _check(self, key: str, value: Any, holds: Callable[[Any], bool], expected: str) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not holds(value):
+    def _number(self, key: str, value: Any, holds: Callable[[float], bool], expected: str, kind: Any = Real) -> float:
+        """Return a number among the arguments as Python's own, after checking it."""
+        if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value) or not holds(value):
             raise ValueError(f"{self.name}: {key} must be {expected}, not {value!r}.")
+        return int(value) if kind is Integral else float(value)
+
+    def _optional(self, key: str, value: Any, *rule: Any) -> Any:
+        return None if value is None else self._number(key, value, *rule)
 
     # -- the rule -----------------------------------------------------------------------------------------------
 
@@ -139,10 +145,13 @@ class Optimizer:
     def learning_rate(self, value: Any) -> None:
         if isinstance(value, (str, dict)):
             value = registry.schedulers.get(value)
-        if callable(value):
+        if callable(value) and not isinstance(value, type):
             self._schedule = value
             return
-        number = float(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
         if not number >= 0 or math.isinf(number):
             raise ValueError(f"{self.name}: learning_rate must be a number of at least 0 or a schedule, not {value!r}.")
         self._schedule = None
@@ -154,7 +163,8 @@ class Optimizer:
     def variables(self) -> list[Variable]:
         """All state: counters, learning rate, what the rule shares, and what it keeps for each weight."""
         shared = {id(v): v for v in self.__dict__.values() if isinstance(v, Variable)}
-        return [*shared.values(), *(v for _, slots in self._slots.values() for v in slots.values())]
+        kept = (v for slots in self._slots.values() for part in (slots.state, slots.own) for v in part.values())
+        return [*shared.values(), *kept]
 
     def build(self, weights: Sequence[Tensor]) -> None:
         """Make the state of ``weights`` that have none yet; ``apply`` does it when it first sees them."""
@@ -162,24 +172,31 @@ class Optimizer:
             if id(weight) in self._slots:
                 continue
             label = getattr(weight, "path", None) or f"weight_{len(self._slots)}"
+            own = {}
             with no_grad():
-                state = dict(self.init(weight))
+                state = self.init(weight)
                 if self.use_ema:
-                    state["average"] = ops.zeros_like(weight)
+                    own["average"] = weight.detach()
                 if self.gradient_accumulation_steps is not None:
-                    state["accumulated"] = ops.zeros_like(weight)
-            slots = {key: Variable(value, name=f"{self.name}/{label}/{key}") for key, value in state.items()}
-            self._slots[id(weight)] = (weight, slots)
+                    own["accumulated"] = ops.zeros_like(weight)
+            if not isinstance(state, dict):
+                raise TypeError(f"{self.name}: init must return a dict of state, not {type(state).__name__}.")
+            self._slots[id(weight)] = _Slots(weight, *(
+                {key: Variable(value, name=f"{self.name}/{label}/{key}") for key, value in part.items()}
+                for part in (state, own)
+            ))  # fmt: skip
 
     def apply(self, grads: Sequence[Tensor | None], weights: Sequence[Tensor]) -> None:
         """Change ``weights`` by one step along their gradients.
 
         Args:
-            grads: A gradient a weight, of its shape; None leaves that weight as it is.
+            grads: A gradient a weight, of its shape; None leaves that weight, and what it has accumulated, as it is.
             weights: Variables or other leaf Tensors.
 
         Raises:
-            ValueError: The numbers of gradients and weights differ, or there is no gradient at all.
+            ValueError: The numbers of gradients and weights differ, a gradient has another shape than its weight, or
+                there is no gradient at all; no weight is changed then.
+            TypeError: A weight is no Tensor, or the rule returns something other than it should.
 
         Example:
             >>> w = td.Variable([1.0, 2.0], trainable=True)
@@ -187,17 +204,34 @@ class Optimizer:
             >>> w
             Variable([0.9, 1.9], dtype=float32, requires_grad=True)
         """
-        if len(grads) != len(weights):
-            raise ValueError(f"{self.name}: {len(grads)} gradients were given for {len(weights)} weights.")
-        pairs = [(g, w) for g, w in zip(grads, weights, strict=True) if g is not None]
-        if not pairs:
-            raise ValueError(f"{self.name}: no weight has a gradient; was the loss computed from these weights?")
+        pairs = self._paired(grads, weights)
         with no_grad():
             self.build([w for _, w in pairs])
             if self.gradient_accumulation_steps is None:
                 self._step([g for g, _ in pairs], [w for _, w in pairs], self.learning_rate)
             else:
                 self._accumulate([g for g, _ in pairs], [w for _, w in pairs])
+
+    def _paired(self, grads: Sequence[Tensor | None], weights: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Return the gradients that there are with their weights, after checking them."""
+        if len(grads) != len(weights):
+            raise ValueError(f"{self.name}: {len(grads)} gradients were given for {len(weights)} weights.")
+        pairs = []
+        for grad, weight in zip(grads, weights, strict=True):
+            if not isinstance(weight, Tensor):
+                raise TypeError(f"{self.name}: weights are Variables or other leaf Tensors, not {weight!r}.")
+            if grad is None:
+                continue
+            grad = as_tensor(grad, like=weight)
+            if grad.shape != weight.shape:
+                label = getattr(weight, "path", None) or "a weight"
+                raise ValueError(
+                    f"{self.name}: {label} of shape {weight.shape} was given a gradient of shape {grad.shape}."
+                )
+            pairs.append((grad, weight))
+        if not pairs:
+            raise ValueError(f"{self.name}: no weight has a gradient; was the loss computed from these weights?")
+        return pairs
 
     def _accumulate(self, grads: list[Tensor], weights: list[Tensor]) -> None:
         """Add the gradients up, and let every n-th call be an update.
@@ -207,13 +241,13 @@ class Optimizer:
         n = self.gradient_accumulation_steps
         learning_rate = self.learning_rate
         self.iterations.assign(self.iterations + 1)
-        due = ops.equal(ops.remainder(self.iterations, n), 0)  # type: ignore[arg-type]
-        sums = [self._slots[id(w)][1]["accumulated"] for w in weights]
+        due = ops.equal(ops.remainder(self.iterations, n), 0)
+        sums = [self._slots[id(w)].own["accumulated"] for w in weights]
         totals = [held + g for held, g in zip(sums, grads, strict=True)]
         untouched = {id(self.iterations), id(self._learning_rate), *map(id, sums)}
         changing = [v for v in (*weights, *self.variables) if id(v) not in untouched]
         before = [v.detach() for v in changing]
-        self._step([total / n for total in totals], weights, learning_rate)  # type: ignore[operator]
+        self._step([total / n for total in totals], weights, learning_rate)
         for variable, old in zip(changing, before, strict=True):
             variable.assign(ops.where(due, variable, old))
         for held, total in zip(sums, totals, strict=True):
@@ -232,15 +266,29 @@ class Optimizer:
             param: Tensor = weight
             if self.weight_decay is not None and self._decays(weight):
                 param = param - param * self.weight_decay * rate
-            slots = self._slots[id(weight)][1]
-            new, state = self.update(param, grad, slots, rate)  # type: ignore[arg-type]
-            for key, value in state.items():
-                if value is not slots[key]:
-                    slots[key].assign(value)
+            slots = self._slots[id(weight)]
+            new = self._update(param, grad, slots.state, rate)
             if self.use_ema:
-                new = self._average(new, slots["average"])
+                new = self._average(new, slots.own["average"])
             constraint = getattr(weight, "constraint", None)
             weight.assign(new if constraint is None else constraint(new))
+
+    def _update(self, param: Tensor, grad: Tensor, slots: dict[str, Variable], learning_rate: Tensor) -> Tensor:
+        """Call the rule, keep the state that it returns, and return the weight's new value."""
+        # A copy: a rule may set its new state into the dict that it was given, where the Variables must stay.
+        result: Any = self.update(param, grad, dict(slots), learning_rate)
+        if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], dict):
+            raise TypeError(f"{self.name}: update must return (new_param, new_state), not {type(result).__name__}.")
+        new, state = result
+        if unknown := state.keys() - slots.keys():
+            raise TypeError(
+                f"{self.name}: update returned the state {sorted(unknown)}, which init did not make: init made "
+                f"{sorted(slots)}."
+            )
+        for key, value in state.items():
+            if value is not slots[key]:
+                slots[key].assign(value)
+        return new  # type: ignore[no-any-return]
 
     def _clip(self, grads: list[Tensor]) -> list[Tensor]:
         if self.clipvalue is not None:
@@ -255,7 +303,7 @@ class Optimizer:
 
     def _average(self, new: Tensor, average: Variable) -> Tensor:
         """Move the average towards the new weight; return what the weight becomes."""
-        # The first average is the weight itself, not a mix with the zeros it starts from.
+        # At the first update the average is the new weight itself, not a mix with the one before training.
         momentum = ops.where(self.step > 1, self.ema_momentum, 0.0)
         average.assign(average * momentum + new * (1.0 - momentum))
         if self.ema_overwrite_frequency is None:
@@ -267,22 +315,37 @@ class Optimizer:
         """Return the moving averages of ``weights`` under ``use_ema``.
 
         Raises:
-            ValueError: The optimizer keeps none.
+            ValueError: The optimizer keeps none, or not of one of these weights.
         """
         if not self.use_ema:
             raise ValueError(f"{self.name}: it keeps no averages; construct it with use_ema=True.")
-        return [self._slots[id(w)][1]["average"] for w in weights]
+        kept = [self._slots.get(id(w)) for w in weights]
+        if None in kept:
+            raise ValueError(f"{self.name}: a weight that it has not updated yet has no average.")
+        return [slots.own["average"] for slots in kept if slots is not None]
 
-    def exclude_from_weight_decay(self, var_list: Sequence[Tensor] = (), var_names: Sequence[str] = ()) -> None:
-        """Leave some weights out of ``weight_decay``: by themselves, or by a part of their name (a pattern)."""
-        self._undecayed = {id(v) for v in var_list}
-        self._undecayed_names = tuple(var_names)
+    def finalize_variable_values(self, var_list: Sequence[Tensor]) -> None:
+        """Under ``use_ema``, set the weights that were updated to their averages: what training ends with in Keras."""
+        if self.use_ema:
+            for weight in var_list:
+                if id(weight) in self._slots:
+                    weight.assign(self._slots[id(weight)].own["average"])
+
+    def exclude_from_weight_decay(self, var_list: Sequence[Tensor] = (), var_names: str | Sequence[str] = ()) -> None:
+        """Leave some weights out of ``weight_decay``, and no others.
+
+        Args:
+            var_list: The weights themselves.
+            var_names: Regular expressions, searched in the weights' names: "bias" means all biases.
+        """
+        self._undecayed = {id(v): v for v in var_list}
+        self._undecayed_names = (var_names,) if isinstance(var_names, str) else tuple(var_names)
 
     def _decays(self, weight: Tensor) -> bool:
         if id(weight) in self._undecayed:
             return False
-        label = getattr(weight, "path", None) or ""
-        return not any(re.search(pattern, label) for pattern in self._undecayed_names)
+        name = getattr(weight, "name", "")
+        return not any(re.search(pattern, name) for pattern in self._undecayed_names)
 
     # -- configuration ----------------------------------------------------------------------------------------------
 
