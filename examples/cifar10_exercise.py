@@ -246,20 +246,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         return names
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="sample", choices=("sample", "fashion_mnist", "cifar10"),
-                        help="7,000 images of Fashion-MNIST inside the package (default), all of them, or CIFAR-10")  # fmt: skip
-    parser.add_argument(
-        "--variants", type=chosen, default=list(VARIANTS), help="which, as elu,selu (default: all)"
-    )
-    parser.add_argument("--epochs", type=natural, default=EPOCHS, help=f"at most so many (default {EPOCHS})")
-    parser.add_argument("--patience", type=natural, default=PATIENCE,
-                        help=f"epochs without improvement before it stops (default {PATIENCE})")  # fmt: skip
-    parser.add_argument("--batch-size", type=natural, default=BATCH_SIZE, help=f"images a step (default {BATCH_SIZE})")
-    parser.add_argument("--backend", default=None, choices=("numpy", "cupy", "strict"),
-                        help="which arrays (default: TINYGRAD_DNN_BACKEND, else numpy)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=42, help="of weights, shuffling and dropout (default 42)")
-    parser.add_argument("--out", type=Path, default=Path("exercise-results"), help="the folder for results")
-    parser.add_argument("--verbose", type=int, default=1, choices=(0, 1, 2), help="0 silent, 1 a live bar, 2 lines")
+    add = parser.add_argument
+    add("--dataset", default="sample", choices=("sample", "fashion_mnist", "cifar10"),
+        help="7,000 images of Fashion-MNIST from inside the package (default), all of them, or CIFAR-10")
+    add("--variants", type=chosen, default=list(VARIANTS), help="which parts, as elu,selu (default: all)")
+    add("--epochs", type=natural, default=EPOCHS, help=f"at most so many (default {EPOCHS})")
+    add("--patience", type=natural, default=PATIENCE, help=f"epochs to wait for an improvement (default {PATIENCE})")
+    add("--batch-size", type=natural, default=BATCH_SIZE, help=f"images a step (default {BATCH_SIZE})")
+    add("--backend", default=None, choices=("numpy", "cupy", "strict"),
+        help="which arrays (default: TINYGRAD_DNN_BACKEND, else numpy)")
+    add("--seed", type=int, default=42, help="of weights, shuffling and dropout (default 42)")
+    add("--out", type=Path, default=Path("exercise-results"), help="the folder for results")
+    add("--verbose", type=int, default=1, choices=(0, 1, 2), help="0 silent, 1 a live bar, 2 a line an epoch")
     return parser.parse_args(arguments)
 
 

@@ -1,12 +1,9 @@
-"""Differentiation: long and branching graphs, higher orders, functional gradients, memory, and what is refused."""
+"""Differentiation of graphs: long and branching ones, kept and freed ones, higher orders, and what is refused."""
 
 from __future__ import annotations
 
-import gc
-import math
 import threading
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +21,7 @@ def leaf(value: Any, dtype: str = "float64") -> Tensor:
     return td.tensor(value, dtype, requires_grad=True)
 
 
-# -- graphs -----------------------------------------------------------------------------------------------------------
+# -- graphs -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", [10_000])
@@ -45,19 +42,6 @@ def test_a_long_chain_of_gradients_of_gradients(backend: str) -> None:
         y = y * x
     first = td.grad(y, x, create_graph=True)
     assert td.grad(first, x).item() == 1001 * 1000
-
-
-@pytest.mark.parametrize("backwards", [False, True])
-def test_letting_go_of_a_chain_of_100000_operations(backwards: bool) -> None:
-    x = leaf(1.0)
-    y = x
-    for _ in range(100_000):
-        y = -y
-    if backwards:
-        y.backward()
-    del y
-    gc.collect()
-    assert (x.grad is not None) == backwards
 
 
 def test_diamonds_and_shared_subexpressions(backend: str) -> None:
@@ -95,7 +79,11 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 @settings(max_examples=25)
 def test_random_graphs(data: st.DataObject, backend: str) -> None:
     steps = [
-        (data.draw(st.sampled_from(list(OPERATIONS))), data.draw(st.integers(0, i + 1)), data.draw(st.integers(0, i + 1)))
+        (
+            data.draw(st.sampled_from(list(OPERATIONS))),
+            data.draw(st.integers(0, i + 1)),
+            data.draw(st.integers(0, i + 1)),
+        )
         for i in range(data.draw(st.integers(1, 10)))
     ]
 
@@ -105,7 +93,7 @@ def test_random_graphs(data: st.DataObject, backend: str) -> None:
             values.append(OPERATIONS[name](td.tanh(values[i]), td.tanh(values[j])))
         return values[-1]
 
-    check_grads(f, [signed((2, 2)), signed((2, 2))])
+    check_grads(f, [signed((2, 2)), signed((2, 2), 1)])
 
 
 def test_same_tensor_as_both_operands(backend: str) -> None:
@@ -120,7 +108,7 @@ def test_same_tensor_as_both_operands(backend: str) -> None:
         np.testing.assert_allclose(td.grad(out.sum(), x).numpy(), expected, atol=1e-15)
 
 
-# -- backward ---------------------------------------------------------------------------------------------------------
+# -- backward -----------------------------------------------------------------------------------------------------
 
 
 def test_gradients_accumulate(backend: str) -> None:
@@ -158,7 +146,9 @@ def test_backward_of_several_elements_takes_the_gradient_to_start_from(backend: 
     (x * x).backward(td.tensor([[1.0, 0.0], [0.5, 2.0]]))
     assert x.grad is not None
     assert x.grad.tolist() == [[2.0, 0.0], [3.0, 16.0]]
-    with pytest.raises(ValueError, match=r"shape \(2, 2\) needs the gradient to start from: .*by .sum\(\) or .mean\(\)"):
+    with pytest.raises(
+        ValueError, match=r"shape \(2, 2\) needs the gradient to start from: .*by .sum\(\) or .mean\(\)"
+    ):
         (x * x).backward()
     with pytest.raises(ValueError, match=r"the gradient has shape \(2,\), the Tensor it belongs to \(2, 2\)"):
         (x * x).backward(td.ones(2))
@@ -205,7 +195,7 @@ def test_what_has_no_history_has_no_gradient(make: Any, backend: str) -> None:
         td.grad(make(leaf(2.0)), leaf(1.0))
 
 
-# -- keeping and freeing the graph --------------------------------------------------------------------------------------
+# -- keeping and freeing the graph --------------------------------------------------------------------------------
 
 
 def test_a_second_pass_needs_the_graph_kept(backend: str) -> None:
@@ -216,7 +206,9 @@ def test_a_second_pass_needs_the_graph_kept(backend: str) -> None:
     assert x.grad is not None
     assert x.grad.item() == 12.0
     for again in (lambda: y.backward(), lambda: td.grad(y, x), lambda: (y * 2).backward()):
-        with pytest.raises(RuntimeError, match="this graph was freed by an earlier backward pass: pass retain_graph=True"):
+        with pytest.raises(
+            RuntimeError, match="this graph was freed by an earlier backward pass: pass retain_graph=True"
+        ):
             again()
     assert x.grad.item() == 12.0
 
@@ -249,7 +241,7 @@ def test_backward_with_create_graph(backend: str) -> None:
     x.grad = None  # the gradient holds its graph, and that holds x
 
 
-# -- grad of Tensors --------------------------------------------------------------------------------------------------
+# -- grad of Tensors ----------------------------------------------------------------------------------------------
 
 
 def test_grad_leaves_grad_attributes_alone(backend: str) -> None:
@@ -280,7 +272,7 @@ def test_grad_takes_a_gradient_for_each_output(backend: str) -> None:
     (g,) = td.grad([x * x, x.sum()], [x], [td.tensor([1.0, 10.0]), td.tensor(100.0)])
     assert g.tolist() == [102.0, 140.0]
     assert td.grad(x * x, x, td.tensor([1.0, 10.0])).tolist() == [2.0, 40.0]
-    assert td.grad(x * x, x, [1.0, 10.0]).tolist() == [2.0, 40.0]
+    assert td.grad(x * x, x, td.tensor([1.0, 10.0], "int64")).tolist() == [2.0, 40.0]
     with pytest.raises(ValueError, match="1 gradients to start from were given for 2 outputs"):
         td.grad([x * x, x.sum()], [x], [td.ones(2)])
 
@@ -301,163 +293,7 @@ def test_gradients_stop_at_what_is_asked_for(backend: str) -> None:
     assert td.grad(middle * 2, middle).item() == 2.0
 
 
-# -- gradients of functions ---------------------------------------------------------------------------------------------
-
-
-def test_grad_of_a_function(backend: str) -> None:
-    assert td.grad(lambda x: x * x)(3.0).item() == 6.0
-    assert td.grad(lambda x, y: x * x * y, 1)(3.0, 4.0).item() == 9.0
-    value, gradient = td.value_and_grad(lambda x: (x * x).sum())([1.0, 2.0])
-    assert (value.item(), gradient.tolist()) == (5.0, [2.0, 4.0])
-    assert not value.requires_grad
-    assert not gradient.requires_grad
-    assert td.grad(lambda x, k: x**k)(np.array(3.0), k=2).dtype == "float64"
-    assert td.grad(lambda x: x * 2)(3).dtype == td.backend.floatx()
-
-
-@pytest.mark.parametrize("argnums", [(0, 1), (1, 0), (1,), (0, 0), [0, 1]], ids=repr)
-def test_grad_for_several_arguments_comes_in_their_order(argnums: Any, backend: str) -> None:
-    gradients = td.grad(lambda x, y: x * x * y, argnums)(3.0, 5.0)
-    assert isinstance(gradients, tuple)
-    assert [g.item() for g in gradients] == [{0: 30.0, 1: 9.0}[i] for i in argnums]
-
-
-def test_structures(backend: str) -> None:
-    def f(weights: dict[str, Any], x: Tensor) -> Tensor:
-        return ((x @ weights["w"] + weights["layers"][0]) * weights["layers"][1][0]).sum()
-
-    weights = {"w": leaf([[1.0], [2.0]]), "layers": [leaf([3.0]), (np.array([2.0]),)]}
-    value, g = td.value_and_grad(f)(weights, td.tensor([[1.0, 1.0]], "float64"))
-    assert value.item() == 12.0
-    assert g["w"].tolist() == [[2.0], [2.0]]
-    assert g["layers"][0].tolist() == [2.0]
-    assert isinstance(g["layers"][1], tuple)
-    assert g["layers"][1][0].tolist() == [6.0]
-    gw, gx = td.grad(f, (0, 1))(weights, td.tensor([[1.0, 1.0]], "float64"))
-    assert (gw["w"].tolist(), gx.tolist()) == ([[2.0], [2.0]], [[2.0, 4.0]])
-
-
-def test_orders_of_a_function(backend: str) -> None:
-    f = td.tanh
-    orders = []
-    for _ in range(4):
-        f = td.grad(f)
-        orders.append(f(np.array(0.3)).item())
-    t = math.tanh(0.3)
-    d = 1 - t * t
-    expected = [d, -2 * t * d, -2 * d * (1 - 3 * t * t), 8 * t * d * (2 - 3 * t * t)]
-    np.testing.assert_allclose(orders, expected, rtol=1e-12)
-
-
-def test_orders_beyond_the_degree_are_zero(backend: str) -> None:
-    f: Any = lambda x: 3 * x * x + x  # noqa: E731
-    found = []
-    for _ in range(4):
-        f = td.grad(f)
-        found.append(f(2.0).item())
-    assert found == [13.0, 6.0, 0.0, 0.0]
-    assert td.grad(lambda x: td.tensor(1.0))(2.0).item() == 0.0
-
-
-def test_nested_gradients_keep_their_variables_apart(backend: str) -> None:
-    # d/dx (x * d/dy (x * y) at y = x) = d/dx x^2
-    assert td.grad(lambda x: x * td.grad(lambda y: x * y)(x))(3.0).item() == 6.0
-    # d/dx (x * d/dy (x + y) at y = 1) = 1
-    assert td.grad(lambda x: x * td.grad(lambda y: x + y)(1.0))(3.0).item() == 1.0
-    # d/dx d/dy (x^2 y^3) at y = x, x also inside: 2 x * 3 y^2 with both moving = d/dx (3 x^4)
-    assert td.grad(lambda x: td.grad(lambda y: x * x * y**3)(x))(2.0).item() == 12 * 8.0
-
-
-def test_a_constant_of_the_function_is_not_its_argument(backend: str) -> None:
-    w = leaf(3.0)
-    assert td.grad(lambda x: x * w)(w).item() == 3.0
-    assert [g.item() for g in td.grad(lambda x, y: x * x * y, (0, 1))(w, w)] == [18.0, 9.0]
-    assert w.grad is None
-
-
-def test_a_functions_gradient_carries_on_the_history_of_its_argument(backend: str) -> None:
-    w = leaf(3.0)
-    inner = td.grad(lambda y: y**3)(w * 2)
-    assert inner.item() == 108.0
-    assert td.grad(inner, w).item() == 6 * 6.0 * 2
-
-
-def test_a_functions_gradient_leaves_other_graphs_whole(backend: str) -> None:
-    w = leaf(3.0)
-    hidden = w * w
-    assert td.grad(lambda x: x * hidden)(2.0).item() == 9.0
-    hidden.backward()
-    assert w.grad is not None
-    assert w.grad.item() == 6.0
-
-
-def test_gradients_of_functions_inside_a_recorded_loss(backend: str) -> None:
-    def penalty(w: Tensor) -> Tensor:
-        slope = td.grad(lambda x: (td.tanh(x * w)).sum())(td.tensor([0.5, -1.0], "float64"))
-        return (slope * slope).sum()
-
-    check_grads(penalty, signed((2,)))
-
-
-def test_a_functions_gradient_has_the_history_of_what_else_it_uses(backend: str) -> None:
-    w = leaf([3.0, 4.0])
-    value, gradient = td.value_and_grad(lambda x: (x * x * w).sum())(td.tensor([1.0, 2.0], "float64"))
-    assert td.grad(gradient.sum(), w).tolist() == [2.0, 4.0]
-    assert td.grad(value, w).tolist() == [1.0, 4.0]
-    with td.no_grad():
-        value, gradient = td.value_and_grad(lambda x: (x * x * w).sum())(td.tensor([1.0, 2.0], "float64"))
-    assert not value.requires_grad
-    assert not gradient.requires_grad
-    nested = td.grad(lambda x: td.grad(lambda y: (x * y**3).sum())(td.tensor(2.0)))(5.0)
-    assert nested.item() == 12.0
-    assert not nested.requires_grad
-
-
-def test_functions_inside_no_grad(backend: str) -> None:
-    with td.no_grad():
-        gradient = td.grad(lambda x: x * x)(3.0)
-        assert gradient.item() == 6.0
-        assert not gradient.requires_grad
-        assert not td.is_grad_enabled()
-
-
-def test_arguments_are_not_changed(backend: str) -> None:
-    host, plain, w = np.array([1.0, 2.0]), td.tensor([1.0, 2.0]), leaf([1.0, 2.0])
-    for x in (host, plain, w):
-        td.grad(lambda t: (t * t).sum())(x)
-    assert host.tolist() == [1.0, 2.0]
-    assert not plain.requires_grad
-    assert w.grad is None
-
-
-@pytest.mark.parametrize(
-    ("f", "argnums", "error", "message"),
-    [
-        (lambda x: x * td.ones(2), 0, ValueError, r"shape \(2,\) needs the gradient to start from"),
-        (lambda x: td.ones(2), 0, ValueError, r"shape \(2,\) needs the gradient to start from"),
-        (lambda x: 3.0, 0, TypeError, "'<lambda>' has no gradient: it returned float, no Tensor"),
-        (lambda x: None, 0, TypeError, "it returned NoneType, no Tensor"),
-        (lambda x: x, 1, ValueError, r"the arguments at \(1,\) was asked for, and 1 were given"),
-        (lambda x: x, -1, ValueError, r"the arguments at \(-1,\) was asked for"),
-    ],
-)
-def test_functions_without_a_gradient(f: Any, argnums: int, error: type[Exception], message: str, backend: str) -> None:
-    with pytest.raises(error, match=message):
-        td.grad(f, argnums)(2.0)
-    assert td.grad(td.grad(lambda x: x**3))(1.0).item() == 6.0  # nothing was left behind
-
-
-def test_an_error_inside_the_function_passes_through(backend: str) -> None:
-    def fails(x: Tensor) -> Tensor:
-        raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine"):
-        td.grad(fails)(1.0)
-    assert td.is_grad_enabled()
-    assert not td.grad(lambda x: x * x)(td.tensor(1.0)).requires_grad  # it does not take itself for a nested one
-
-
-# -- dtypes and shapes of gradients --------------------------------------------------------------------------------------
+# -- dtypes and shapes of gradients -------------------------------------------------------------------------------
 
 
 def test_mixed_precision(backend: str) -> None:
@@ -475,86 +311,7 @@ def test_gradients_of_what_is_empty(shapes: Any, backend: str) -> None:
     assert not gx.numpy().any()
 
 
-# -- memory -----------------------------------------------------------------------------------------------------------
-
-
-class Probe:
-    """Counts, without the cycle collector, which of the Tensors shown to it are still held."""
-
-    def __init__(self) -> None:
-        self.references: list[weakref.ref[Tensor]] = []
-
-    def __call__(self, x: Tensor) -> Tensor:
-        self.references.append(weakref.ref(x))
-        return x
-
-    @property
-    def held(self) -> int:
-        return sum(reference() is not None for reference in self.references)
-
-
-@pytest.fixture
-def probe() -> Iterator[Probe]:
-    gc.collect()
-    gc.disable()
-    yield Probe()
-    gc.enable()
-
-
-def network(probe: Probe, x: Tensor, weights: list[Tensor]) -> Tensor:
-    for w in weights:
-        x = probe(td.tanh(probe(x @ w)))
-    return probe((x * x).mean())
-
-
-def test_no_cycle_holds_a_graph(probe: Probe, backend: str) -> None:
-    weights = [leaf(signed((3, 3))) for _ in range(3)]
-    loss = network(probe, td.ones((2, 3), "float64"), weights)
-    assert probe.held == 7
-    del loss
-    assert probe.held == 0
-
-
-def test_backward_lets_go_of_the_graph(probe: Probe, backend: str) -> None:
-    weights = [leaf(signed((3, 3))) for _ in range(3)]
-    loss = network(probe, td.ones((2, 3), "float64"), weights)
-    loss.backward()
-    assert probe.held == 1  # the loss itself
-    assert all(w.grad is not None for w in weights)
-    del loss
-    assert probe.held == 0
-
-
-def test_retained_and_higher_order_graphs_are_let_go(probe: Probe, backend: str) -> None:
-    weights = [leaf(signed((3, 3))) for _ in range(2)]
-    loss = network(probe, td.ones((2, 3), "float64"), weights)
-    loss.backward(retain_graph=True)
-    gradients = [probe(g) for g in td.grad(loss, weights, create_graph=True)]
-    second = probe(td.grad((gradients[0] * gradients[0]).sum(), weights[1]))
-    del loss, gradients, second
-    assert probe.held == 0
-
-
-def test_functional_gradients_hold_nothing(probe: Probe, backend: str) -> None:
-    weights = [leaf(signed((3, 3))) for _ in range(2)]
-    value, gradients = td.value_and_grad(lambda ws: network(probe, td.ones((2, 3), "float64"), ws))(weights)
-    assert probe.held == 0
-    nested = td.grad(lambda w: td.grad(lambda v: network(probe, v, [w]))(td.ones((1, 3))).sum())(weights[0])
-    assert probe.held == 0
-    assert (value.shape, len(gradients), nested.shape) == ((), 2, (3, 3))
-
-
-def test_an_error_in_the_backward_pass_holds_nothing_and_keeps_the_graph(probe: Probe, backend: str) -> None:
-    w = leaf(signed((3, 3)))
-    loss = network(probe, td.ones((2, 3), "float64"), [w])
-    with pytest.raises(ValueError, match="the gradient has shape"):
-        loss.backward(td.ones(3))
-    loss.backward()
-    del loss
-    assert probe.held == 0
-
-
-# -- threads ----------------------------------------------------------------------------------------------------------
+# -- threads ------------------------------------------------------------------------------------------------------
 
 
 def test_threads_differentiate_at_the_same_time() -> None:

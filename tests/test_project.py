@@ -99,7 +99,7 @@ def test_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
 
 def test_dependencies_are_the_declared_few() -> None:
     names = {re.match(r"[\w-]+", line)[0] for line in PYPROJECT["project"]["dependencies"]}
-    assert names == {"numpy", "pluggy", "rich", "safetensors"}
+    assert names == {"numpy", "pluggy", "rich", "safetensors", "threadpoolctl"}
 
 
 def test_direction_of_imports_knows_no_exception() -> None:

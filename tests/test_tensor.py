@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import operator
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dnn as td
-from tinygrad_dnn.tensor import Primitive, apply, as_tensor
+from tinygrad_dnn.tensor import as_tensor
 
 # -- making -------------------------------------------------------------------------------------------------------
 
@@ -37,7 +36,7 @@ from tinygrad_dnn.tensor import Primitive, apply, as_tensor
 )
 def test_default_dtypes(data: Any, dtype: str, shape: tuple[int, ...], backend: str) -> None:
     for x in (td.tensor(data), td.Tensor(data)):
-        assert (x.dtype, x.shape, x.ndim, x.size) == (dtype, shape, len(shape), int(np.prod(shape)))
+        assert (x.dtype.name, x.shape, x.ndim, x.size) == (dtype, shape, len(shape), int(np.prod(shape)))
         assert (x.backend.name, x.is_leaf, x.requires_grad, x.grad) == (backend, True, False, None)
     assert td.tensor(data, "float64").dtype == "float64"
 
@@ -63,17 +62,18 @@ def test_as_tensor_leaves_tensors_alone(backend: str) -> None:
 
 
 def test_between_backends() -> None:
-    x = td.tensor([1.0, 2.0], requires_grad=True)
-    on_strict = x.to("strict")
-    assert x.to("numpy") is x
-    assert (on_strict.backend.name, on_strict.tolist(), on_strict.requires_grad) == ("strict", [1.0, 2.0], False)
-    assert td.tensor(on_strict).backend.name == "numpy"
-    assert td.tensor(on_strict.data).tolist() == [1.0, 2.0]
+    with td.backend.use("numpy"):
+        x = td.tensor([1.0, 2.0], requires_grad=True)
+        on_strict = x.to("strict")
+        assert x.to("numpy") is x
+        assert (on_strict.backend.name, on_strict.tolist(), on_strict.requires_grad) == ("strict", [1.0, 2.0], False)
+        assert td.tensor(on_strict).backend.name == "numpy"
+        assert td.tensor(on_strict.data).tolist() == [1.0, 2.0]
     with pytest.raises(TypeError, match=r"^add\(float32\[2\] on numpy, float32\[2\] on strict\) is not possible: "):
         x + on_strict
 
 
-# -- showing and leaving for the host -------------------------------------------------------------------------------
+# -- showing and leaving for the host -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_iteration_unpacking_and_membership(backend: str) -> None:
     first, second = x
     assert (first.tolist(), second.tolist()) == ([1.0, 2.0], [3.0, 4.0])
     assert first.requires_grad
-    assert 3.0 in td.tensor([1.0, 3.0])
-    assert 2.0 not in td.tensor([1.0, 3.0])
+    assert td.tensor(3.0) in td.tensor([1.0, 3.0])
+    assert td.tensor(2.0) not in td.tensor([1.0, 3.0])
 
 
 def test_tensors_are_keys_by_identity(backend: str) -> None:
@@ -178,7 +178,7 @@ def test_a_deep_copy_shares_no_state(backend: str) -> None:
     assert (x.tolist(), y.tolist(), y.name, y.requires_grad) == ([1.0, 2.0], [3.0, 4.0], "w", True)
 
 
-# -- operators ------------------------------------------------------------------------------------------------------
+# -- operators ----------------------------------------------------------------------------------------------------
 
 BINARY = [
     operator.add,
@@ -226,9 +226,8 @@ def test_array_on_the_left_of_broadcasting_operators(function: Callable[[Any, An
 def test_numpys_functions_do_not_take_tensors_for_arrays_in_silence(backend: str) -> None:
     with pytest.raises(TypeError, match="does not support ufuncs"):
         np.add(np.ones(2), td.ones(2))
-    with pytest.raises(TypeError):
-        array = np.ones(2)
-        array += td.ones(2)
+    with pytest.raises(TypeError, match="does not support ufuncs"):
+        np.add(np.ones(2), td.ones(2), out=np.ones(2))
 
 
 def test_unary_operators(backend: str) -> None:
@@ -259,7 +258,7 @@ def test_methods_are_the_functions(backend: str) -> None:
         assert getattr(x, name)().item() == getattr(np, name)(values)
 
 
-# -- state ------------------------------------------------------------------------------------------------------------
+# -- state --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -290,7 +289,9 @@ def test_in_place_edits_keep_shape_and_dtype(backend: str) -> None:
 
 def test_in_place_edit_of_a_leaf_that_needs_its_gradient(backend: str) -> None:
     w = td.tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises(RuntimeError, match=r"edited in place while gradients are recorded: do it inside td.no_grad\(\)"):
+    with pytest.raises(
+        RuntimeError, match=r"edited in place while gradients are recorded: do it inside td.no_grad\(\)"
+    ):
         w += 1.0
     with pytest.raises(RuntimeError, match=r"x\[index\] = value cannot be recorded"):
         w[0] = 1.0
@@ -333,7 +334,7 @@ def test_variable(backend: str) -> None:
     w = td.Variable([1.0], trainable=True, name="kernel")
     assert (w.name, w.trainable, w.requires_grad, w.regularizer, w.constraint) == ("kernel", True, True, None, None)
     step = td.Variable(0)
-    assert (step.name, step.trainable, step.requires_grad, step.dtype) == ("variable", False, False, "int64")
+    assert (step.name, step.trainable, step.requires_grad, step.dtype.name) == ("variable", False, False, "int64")
     with pytest.raises(TypeError, match="only floating-point"):
         td.Variable(0, trainable=True)
 
@@ -346,118 +347,3 @@ def test_requires_grad_is_set_on_leaves_of_floats(backend: str) -> None:
     with pytest.raises(ValueError, match="requires_grad is set on leaves"):
         y.requires_grad_(False)
     assert y.detach().requires_grad_().is_leaf
-
-
-# -- recording --------------------------------------------------------------------------------------------------------
-
-
-def test_only_what_leads_to_a_gradient_is_recorded(backend: str) -> None:
-    w, x = td.tensor([1.0], requires_grad=True), td.tensor([1.0])
-    assert (w * x).requires_grad
-    assert not (w * x).is_leaf
-    for out in (x * x, w > 0, td.argmax(w), td.sign(w), td.floor(w), w.detach(), w.to("numpy").detach(), td.cast(w, int)):
-        assert not out.requires_grad
-        assert out.is_leaf
-
-
-def test_no_grad_and_enable_grad_as_context_and_decorator(backend: str) -> None:
-    w = td.tensor([1.0], requires_grad=True)
-
-    @td.no_grad()
-    def silent(x: td.Tensor) -> td.Tensor:
-        """Double."""
-        return x * 2
-
-    @td.enable_grad()
-    def recorded(x: td.Tensor) -> td.Tensor:
-        return x * 2
-
-    assert not silent(w).requires_grad
-    assert (silent.__name__, silent.__doc__) == ("silent", "Double.")
-    assert td.is_grad_enabled()
-    with td.no_grad():
-        assert not td.is_grad_enabled()
-        assert not (w * 2).requires_grad
-        assert recorded(w).requires_grad
-        with td.enable_grad():
-            assert (w * 2).requires_grad
-            with td.no_grad():
-                assert not (w * 2).requires_grad
-            assert td.is_grad_enabled()
-        assert not td.is_grad_enabled()
-    assert td.is_grad_enabled()
-
-
-def test_grad_mode_comes_back_after_an_error_and_when_entered_twice(backend: str) -> None:
-    @td.no_grad()
-    def fails() -> None:
-        raise KeyError
-
-    with pytest.raises(KeyError):
-        fails()
-    assert td.is_grad_enabled()
-    mode = td.no_grad()
-    with mode:
-        with mode:
-            assert not td.is_grad_enabled()
-        assert not td.is_grad_enabled()
-    assert td.is_grad_enabled()
-
-
-def switch_grad_mode(threads: int, times: int) -> None:
-    """Let threads switch their modes at random at the same time; each must see its own alone."""
-    wrong: list[str] = []
-    start = threading.Barrier(threads)
-    w = td.tensor(1.0, requires_grad=True)
-
-    def work(number: int) -> None:
-        random = np.random.default_rng(number)
-        start.wait()
-        for enabled in random.random(times) < 0.5:
-            with td.enable_grad() if enabled else td.no_grad():
-                if (w * 2.0).requires_grad != enabled or td.is_grad_enabled() != enabled:
-                    wrong.append(f"thread {number} recorded though {enabled=}")
-            if not td.is_grad_enabled():
-                wrong.append(f"thread {number} was left without recording")
-
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
-    with td.no_grad():
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        assert not td.is_grad_enabled()
-    assert not wrong
-
-
-def test_grad_mode_is_the_threads() -> None:
-    switch_grad_mode(threads=8, times=500)
-
-
-@pytest.mark.heavy
-def test_grad_mode_is_the_threads_in_10000_switches() -> None:
-    switch_grad_mode(threads=8, times=10_000)
-
-
-# -- primitives -----------------------------------------------------------------------------------------------------
-
-
-def test_primitive_reads_its_inputs_from_forward() -> None:
-    one = Primitive("one", lambda xp, x, y, *, axis: x, x=lambda g, y_shape, axis: g)
-    assert (one.input_names, one.variadic, one.broadcasts) == (("x", "y"), "", False)
-    assert one.vjps["x"][1] == ("g", "y_shape", "axis")
-    many = Primitive("many", lambda xp, first, *rest, axis: first, rest=lambda g, i: g)
-    assert (many.input_names, many.variadic) == (("first",), "rest")
-    assert repr(many) == "Primitive('many')"
-
-
-def test_a_primitive_that_fails_names_itself_its_inputs_and_attributes(backend: str) -> None:
-    def forward(xp: Any, x: Any, y: Any, *, axis: int) -> Any:
-        raise {0: ValueError, 1: TypeError, 2: IndexError}[axis]("the reason")
-
-    failing = Primitive("failing", forward)
-    for axis, kind in enumerate([ValueError, TypeError, IndexError]):
-        message = rf"^failing\(float32\[2, 1\] on {backend}, 0.5, axis={axis}\) is not possible: the reason\.$"
-        with pytest.raises(kind, match=message) as caught:
-            apply(failing, (td.zeros((2, 1)), 0.5), {"axis": axis})
-        assert type(caught.value.__cause__) is kind

@@ -103,6 +103,7 @@ def _accumulate(
             "this graph was freed by an earlier backward pass: pass retain_graph=True to that one to go again."
         )
     wanted = None if targets is None else _leading_to(targets, graph)
+    passed: list[Tensor] = []
     found: dict[int, tuple[Tensor, Tensor]] = {}
     pending: dict[int, Tensor] = {}
     targeted = set() if targets is None else {id(t) for t in targets}
@@ -122,6 +123,7 @@ def _accumulate(
             g = pending.pop(id(t))
             if wanted is not None and id(t) not in wanted:
                 continue
+            passed.append(t)
             primitive = t._primitive
             assert primitive is not None
             for position, x in enumerate(t._inputs):
@@ -129,6 +131,8 @@ def _accumulate(
                     continue
                 if wanted is not None and id(x) not in wanted:
                     continue
+                if x._primitive is not None and t._serial > x._assigned > x._serial and id(x) not in targeted:
+                    continue  # t used what x was assigned, not what it was computed as
                 gx = _vjp(t, position, g)
                 if primitive.broadcasts and gx.data.shape != x.data.shape:
                     gx = _unbroadcast(gx, x.shape)
@@ -136,7 +140,7 @@ def _accumulate(
                     gx = ops.cast(gx, x.dtype)
                 receive(x, gx)
     if not retain_graph:
-        for t in graph:
+        for t in passed:
             t._primitive, t._inputs, t._attributes = _FREED, (), None
     return found
 
@@ -172,6 +176,8 @@ def _require_history(output: Tensor) -> None:
             "no gradient can be taken: the Tensor was not computed from one with requires_grad=True, "
             "or it was computed inside td.no_grad()."
         )
+    if output._primitive is not None and output._assigned > output._serial:
+        raise RuntimeError("no gradient can be taken: the Tensor was assigned a new value after it was computed.")
 
 
 def _start(output: Tensor, gradient: Tensor | None) -> Tensor:
@@ -198,6 +204,7 @@ def _gradients(
 ) -> Any:
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    given: list[Any]
     if isinstance(outputs, Tensor) or grad_outputs is None:
         given = [grad_outputs] * len(outs)
     else:

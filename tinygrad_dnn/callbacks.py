@@ -18,10 +18,10 @@ from tinygrad_dnn.tensor import Tensor
 
 
 class Logs(MutableMapping[str, Any]):
-    """The values of a batch or an epoch, each fetched from its device when it is first read.
+    """The values of a batch, each fetched from its device when it is first read: as a number, or a NumPy array.
 
     Args:
-        values: Tensors of one element, or numbers, by name.
+        values: Tensors or numbers, by name.
 
     Example:
         >>> logs = td.callbacks.Logs({"loss": td.tensor(0.5)})
@@ -35,7 +35,7 @@ class Logs(MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         value = self._values[key]
         if isinstance(value, Tensor):
-            value = self._values[key] = value.item()
+            value = self._values[key] = value.item() if value.size == 1 else value.numpy()
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -47,6 +47,9 @@ class Logs(MutableMapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._values  # without fetching the value, as the inherited method would
+
     def __len__(self) -> int:
         return len(self._values)
 
@@ -57,8 +60,9 @@ class Logs(MutableMapping[str, Any]):
 class Callback:
     """Base of all callbacks: override the methods of the moments to listen to.
 
-    Each moment's ``logs`` has the values known by then; ``self.model`` is the model, ``self.params`` what ``fit`` was
-    asked for (epochs, steps, verbose). Set ``self.model.stop_training = True`` to stop after the epoch.
+    Each moment's ``logs`` has the values known by then: an epoch's are numbers in a dict, to which a callback may add;
+    a batch's are ``Logs``. ``self.model`` is the model, ``self.params`` what ``fit`` was asked for (epochs, steps,
+    verbose). Set ``self.model.stop_training = True`` to stop after the step in progress, or after the epoch.
 
     Example:
         >>> class Count(td.callbacks.Callback):
@@ -135,6 +139,11 @@ class CallbackList:
 
     def __init__(self, callbacks: Sequence[Any], model: Any, params: dict[str, Any]) -> None:
         self.callbacks = [registry.callbacks.get(callback) for callback in callbacks]
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(
+                    f"a callback is an object of a class derived from td.callbacks.Callback, not {callback!r}."
+                )
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)
@@ -383,14 +392,14 @@ class ProgbarLogger(Callback):
         if self._progress is None or time.perf_counter() < self._due:
             return
         self._due = time.perf_counter() + 0.1
-        self._progress.update(self._task, completed=batch + 1, values=self._text(logs))
+        self._progress.update(self._task, completed=batch + 1, values=self.text(logs))
         self._progress.refresh()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Leave one line for the epoch."""
         self.close()
         seconds = time.perf_counter() - self._started
-        print(f"Epoch {epoch + 1}/{self.params.get('epochs', '?')} - {seconds:.1f} s - {self._text(logs)}", flush=True)
+        print(f"Epoch {epoch + 1}/{self.params.get('epochs', '?')} - {seconds:.1f} s - {self.text(logs)}", flush=True)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leave the terminal as it was."""
@@ -403,8 +412,16 @@ class ProgbarLogger(Callback):
             self._progress = None
 
     @staticmethod
-    def _text(logs: Any) -> str:
-        return " - ".join(f"{key}: {value:.4f}" for key, value in (logs or {}).items())
+    def text(logs: Any) -> str:
+        """Return the values of an epoch or a batch as one line."""
+        return " - ".join(f"{key}: {_number(value)}" for key, value in (logs or {}).items())
+
+
+def _number(value: Any) -> str:
+    if not isinstance(value, (int, float, np.number)):
+        return str(value)
+    number = float(value)
+    return f"{number:.4f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.4e}"
 
 
 @hookimpl

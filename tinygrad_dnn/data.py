@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dnn import backend, ops
-from tinygrad_dnn.tensor import Tensor, as_tensor
+from tinygrad_dnn.tensor import Tensor
 
 # Rows looked at in one go for NaN: the mask of a whole data set would double its memory.
 _CHUNK = 4096
@@ -69,7 +69,7 @@ class ArrayBatches:
         class_weight: Any = None,
         rng: np.random.Generator | None = None,
         caller: str = "fit",
-        examine: Callable[[Tensor, Any], None] | None = None,
+        examine: Callable[[Any, Any], None] | None = None,
     ) -> None:
         batch_size = 32 if batch_size is None else batch_size
         check_count(f"{caller}: batch_size", batch_size, 1)
@@ -84,7 +84,7 @@ class ArrayBatches:
         if class_weight is not None:
             weight = class_weights(y, class_weight, weight, caller)
         if examine is not None:
-            examine(x[: self.batch_size], y)
+            examine(x[: self.batch_size], arrays.y)
         self.sources = Batch(x, y, weight)
 
     def __len__(self) -> int:
@@ -123,7 +123,7 @@ class IterableBatches:
         *,
         class_weight: Any = None,
         caller: str = "fit",
-        examine: Callable[[Tensor, Any], None] | None = None,
+        examine: Callable[[Any, Any], None] | None = None,
     ) -> None:
         if steps is not None:
             check_count(f"{caller}: the number of steps", steps, 1)
@@ -295,7 +295,7 @@ def class_weights(y: Tensor | None, class_weight: Any, sample_weight: Tensor | N
         labels = ops.argmax(y, -1) if y.shape[-1] > 1 else ops.reshape(y, (-1,))
     weights = ops.ones_like(labels, backend.floatx())
     for label, weight in class_weight.items():
-        if not (_is_number(label) and _is_number(weight) and 0 <= weight < math.inf):
+        if not (_is_number(label) and float(label).is_integer() and _is_number(weight) and 0 <= weight < math.inf):
             raise ValueError(
                 f"{caller}: class_weight must give integer classes weights of at least 0, not {label!r} the weight "
                 f"{weight!r}."

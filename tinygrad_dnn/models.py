@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tinygrad_dnn import registry
@@ -41,6 +42,24 @@ class Model(Trainer):
         super()._mark_built(input_shape)
         self._number_streams()
 
+    def __call__(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        if self.built:
+            return super().__call__(inputs, *args, training=training, **kwargs)
+        with self._unbuilt_on_failure():
+            return super().__call__(inputs, *args, training=training, **kwargs)
+
+    @contextmanager
+    def _unbuilt_on_failure(self) -> Iterator[None]:
+        """Undo what a ``with`` block built if it fails: a layer that was built for wrong data takes no others."""
+        before = [(layer, dict(layer.__dict__), list(layer._added_weights)) for layer, _ in self._flatten()]
+        try:
+            yield
+        except BaseException:
+            for layer, attributes, weights in before:
+                layer.__dict__.clear()
+                layer.__dict__.update(attributes, _added_weights=weights)
+            raise
+
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place.
 
@@ -52,6 +71,8 @@ class Model(Trainer):
             if not -len(layers) <= index < len(layers):
                 raise ValueError(f"model {self.name!r} has {len(layers)} layers; there is none at {index}.")
             return layers[index]
+        if name is None:
+            raise ValueError(f"model {self.name!r}: get_layer needs a layer's name or its index.")
         for layer in layers:
             if layer.name == name:
                 return layer
@@ -62,14 +83,16 @@ class Model(Trainer):
         from rich import box
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(title=f"Model: {self.name}", box=box.SIMPLE_HEAD, title_justify="left")
+        table = Table(title=Text(f"Model: {self.name}"), box=box.SIMPLE_HEAD, title_justify="left")
         table.add_column("Layer (type)")
         table.add_column("Output shape")
         table.add_column("Parameters", justify="right")
         for layer, shape in zip(self.layers, self._output_shapes(), strict=True):
             count = f"{layer.count_params():,}" if layer.built else "not built"
-            table.add_row(f"{layer.name} ({type(layer).__name__})", "?" if shape is None else str(shape), count)
+            name = Text(f"{layer.name} ({type(layer).__name__})")  # as it is, even where a name has brackets
+            table.add_row(name, "?" if shape is None else str(shape), count)
         console = Console()
         console.print(table)
         total = sum(w.size for w in self.weights)
@@ -121,13 +144,17 @@ class Sequential(Model):
             ValueError: It does not take the shape that the one before gives, or its name is taken.
         """
         self._append(layer)
-        if self.built:
-            layer = self._stack[-1]
-            self._build_layer(layer, self.output_shape)
-            self._number_streams()
-            self._shapes.append(layer.compute_output_shape(self.output_shape))
-        else:
-            self._build_if_known()
+        try:
+            if self.built:
+                with self._unbuilt_on_failure():
+                    self._build_layer(self._stack[-1], self.output_shape)
+                    self._number_streams()
+            else:
+                self._build_if_known()
+        except BaseException:
+            self._stack.pop()
+            raise
+        self._examined = None
 
     def pop(self) -> Layer:
         """Take the last layer off and return it.
@@ -139,10 +166,15 @@ class Sequential(Model):
             raise ValueError(f"model {self.name!r} has no layer to take off.")
         if self.built:
             self._shapes.pop()
+        self._examined = None
         return self._stack.pop()
 
     def _append(self, layer: Any) -> None:
         layer = registry.layers.get(layer)
+        if isinstance(layer, InputLayer) and self._stack:
+            raise ValueError(
+                f"model {self.name!r} already has layers, and {layer.name!r} is an InputLayer: it must come first."
+            )
         if any(layer.name == other.name for other in self._stack):
             raise ValueError(f"model {self.name!r} already has a layer named {layer.name!r}: give each another name.")
         self._stack.append(layer)
@@ -173,19 +205,22 @@ class Sequential(Model):
         shape: Shape = tuple(input_shape)
         self._input_shape = shape
         self._shapes: list[Shape] = []
-        for layer in self._stack:
-            self._build_layer(layer, shape)
-            shape = layer.compute_output_shape(shape)
-            if not isinstance(layer, InputLayer):
-                self._shapes.append(shape)
+        with self._unbuilt_on_failure():
+            for layer in self._stack:
+                shape = self._build_layer(layer, shape)
 
-    def _build_layer(self, layer: Layer, shape: Shape) -> None:
+    def _build_layer(self, layer: Layer, shape: Shape) -> Shape:
+        """Build a layer for inputs of this shape, unless it is built already, and return that of its outputs."""
         try:
             layer.ensure_built(shape)
+            outputs = layer.compute_output_shape(shape)
         except ValueError as error:
             raise ValueError(
                 f"model {self.name!r} cannot build {layer.name!r} for inputs of shape {shape}: {error}"
             ) from error
+        if not isinstance(layer, InputLayer):
+            self._shapes.append(outputs)
+        return outputs
 
     @property
     def input_shape(self) -> Shape:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_dnn import autograd, ops, registry
@@ -22,7 +23,7 @@ class Learner(Layer):
     run_eagerly: bool = False
     _compiled: bool = False
     _loss: Any = None
-    _loss_tracker: Metric
+    _loss_tracker: Mean
     _plain_metrics: Sequence[Metric] = ()
     _weighted_metrics: Sequence[Metric] = ()
 
@@ -80,9 +81,11 @@ class Learner(Layer):
     @property
     def metrics(self) -> list[Metric]:
         """The loss's running mean, the metrics of ``compile``, and those set as attributes."""
-        compiled = [self._loss_tracker, *self._plain_metrics, *self._weighted_metrics] if self._compiled else []
-        known = set(map(id, compiled))
-        return compiled + [metric for metric in self._own(Metric) if id(metric) not in known]
+        compiled: list[Metric] = []
+        if self._compiled:
+            compiled = [self._loss_tracker, *self._plain_metrics, *self._weighted_metrics]
+        known = {id(metric) for metric in compiled}
+        return compiled + [m for m in vars(self).values() if isinstance(m, Metric) and id(m) not in known]
 
     def reset_metrics(self) -> None:
         """Begin all running means anew; ``fit`` does so at each epoch."""
@@ -154,8 +157,8 @@ class Learner(Layer):
             total = total + part
         if total.ndim:
             raise ValueError(
-                f"the loss of model {self.name!r} has shape {total.shape}, and training needs one number: leave a Loss's "
-                "reduction as it is by default, and give add_loss single numbers."
+                f"the loss of model {self.name!r} has shape {total.shape}, and training needs one number: leave a "
+                "Loss's reduction as it is by default, and give add_loss single numbers."
             )
         return total
 
@@ -181,7 +184,7 @@ class Learner(Layer):
 
     def _track(self, loss: Tensor, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
         with no_grad():
-            self._loss_tracker.update_state(loss.detach(), sample_weight=float(_length(x)))
+            self._loss_tracker.update_state(loss.detach(), sample_weight=float(samples_of(x)))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
 
@@ -192,7 +195,8 @@ class _Accuracy(Metric):
 
     def update_state(self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None) -> None:
         if self._meant is None:
-            self._meant = resolve_accuracy(as_tensor(y_true).shape, as_tensor(y_pred).shape)(name=self.name)
+            meant: Any = resolve_accuracy(as_tensor(y_true).shape, as_tensor(y_pred).shape)
+            self._meant = meant(name=self.name)
             self.variables = self._meant.variables
         self._meant.update_state(y_true, y_pred, sample_weight)
 
@@ -249,8 +253,15 @@ def _reduced(loss: Any, y: Any, y_pred: Tensor, sample_weight: Any) -> Tensor:
     return ops.mean(values)
 
 
-def _length(x: Any) -> int:
-    """Return how many samples a batch has."""
-    if isinstance(x, dict):
-        x = list(x.values())
-    return len(x[0]) if isinstance(x, (list, tuple)) else len(x)
+def samples_of(x: Any) -> int:
+    """Return how many samples a batch of inputs has: one array, or several in a list, tuple or dict."""
+    while isinstance(x, (dict, list, tuple)):
+        x = next(iter(x.values() if isinstance(x, dict) else x))
+    return len(x)
+
+
+def targets_check(loss: Any) -> Callable[[Any, tuple[int, ...]], None] | None:
+    """Return what a loss brings along to look at targets: ``check_targets(y, shape of the outputs)``, or None."""
+    if isinstance(loss, functools.partial):
+        loss = loss.func
+    return getattr(loss, "check_targets", None)

@@ -53,7 +53,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
             arrays.append(x)
     try:
         data = primitive.forward(xp, *arrays, **attributes) if attributes else primitive.forward(xp, *arrays)
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise _refusal(primitive, inputs, attributes or {}, error) from error
     if type(data) is not xp.array_type:  # type: ignore[union-attr]
         data = xp.asarray(data)  # type: ignore[union-attr]  # NumPy gives scalars for 0-d results
@@ -403,17 +403,26 @@ class Tensor:
     def __floordiv__(self, other: TensorLike) -> Tensor:
         return ops.floor_divide(self, other)
 
+    def __ifloordiv__(self, other: TensorLike) -> Tensor:
+        return self._in_place(ops.floor_divide(self, other))
+
     def __rfloordiv__(self, other: TensorLike) -> Tensor:
         return ops.floor_divide(other, self)
 
     def __mod__(self, other: TensorLike) -> Tensor:
         return ops.remainder(self, other)
 
+    def __imod__(self, other: TensorLike) -> Tensor:
+        return self._in_place(ops.remainder(self, other))
+
     def __rmod__(self, other: TensorLike) -> Tensor:
         return ops.remainder(other, self)
 
     def __pow__(self, other: TensorLike) -> Tensor:
         return ops.power(self, other)
+
+    def __ipow__(self, other: TensorLike) -> Tensor:
+        return self._in_place(ops.power(self, other))
 
     def __rpow__(self, other: TensorLike) -> Tensor:
         return ops.power(other, self)
@@ -433,20 +442,28 @@ class Tensor:
     def __abs__(self) -> Tensor:
         return ops.abs(self)
 
+    def _mask(self, operator: str) -> Tensor:
+        # On integers these operators are bitwise elsewhere: to answer with a logical result would be a wrong number.
+        if self.dtype.kind != "b":
+            raise TypeError(
+                f"{operator} takes boolean Tensors, not {self.dtype.name}: compare first, or use td.logical_and and its like."
+            )
+        return self
+
     def __invert__(self) -> Tensor:
-        return ops.logical_not(self)
+        return ops.logical_not(self._mask("~"))
 
     def __and__(self, other: TensorLike) -> Tensor:
-        return ops.logical_and(self, other)
+        return ops.logical_and(self._mask("&"), as_tensor(other, like=self)._mask("&"))
 
     def __rand__(self, other: TensorLike) -> Tensor:
-        return ops.logical_and(other, self)
+        return ops.logical_and(as_tensor(other, like=self)._mask("&"), self._mask("&"))
 
     def __or__(self, other: TensorLike) -> Tensor:
-        return ops.logical_or(self, other)
+        return ops.logical_or(self._mask("|"), as_tensor(other, like=self)._mask("|"))
 
     def __ror__(self, other: TensorLike) -> Tensor:
-        return ops.logical_or(other, self)
+        return ops.logical_or(as_tensor(other, like=self)._mask("|"), self._mask("|"))
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         return ops.equal(self, other)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ def set_random_seed(seed: int) -> None:
     Example:
         >>> td.utils.set_random_seed(42)
     """
-    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
         raise ValueError(f"set_random_seed takes an integer from 0 to 2**32 - 1, not {seed!r}.")
     python_random.seed(int(seed))
     np.random.seed(int(seed))  # noqa: NPY002  # for what the user draws from it
@@ -45,11 +45,14 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
                [0., 0., 1.]], dtype=float32)
     """
     given = np.asarray(x)
+    if given.dtype.kind not in "fiub":
+        raise ValueError(f"to_categorical: labels are integers of at least 0, not {given.dtype}.")
+    if num_classes is not None and (not hasattr(num_classes, "__index__") or num_classes < 1):
+        raise ValueError(f"to_categorical: num_classes must be an integer of at least 1, not {num_classes!r}.")
+    wrong = given[~((given >= 0) & (given == np.floor(given)) & (given < np.inf))]
+    if wrong.size:
+        raise ValueError(f"to_categorical: labels are integers of at least 0; there is a {wrong[0]} among them.")
     labels = given.astype(np.int64)
-    if given.size and (np.any(labels != given) or labels.min() < 0):
-        raise ValueError(
-            f"to_categorical: labels are integers of at least 0; these go from {given.min()} to {given.max()}."
-        )
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     classes = num_classes if num_classes is not None else int(labels.max()) + 1 if labels.size else 0

@@ -23,14 +23,12 @@ ARITHMETIC = [operator.add, operator.sub, operator.mul, td.maximum, td.minimum]
 
 @pytest.mark.parametrize("function", ARITHMETIC)
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("number", [2, 2.5, True, np.float64(2.5), np.float32(2.5), np.int64(2), np.uint8(2)], ids=repr)
-def test_numbers_adapt_to_a_float_tensor(
-    function: Callable[[Any, Any], td.Tensor], dtype: str, number: Any, backend: str
-) -> None:
+def test_numbers_adapt_to_a_float_tensor(function: Callable[[Any, Any], td.Tensor], dtype: str, backend: str) -> None:
     x = td.tensor([1.0, 3.0], dtype)
-    for out in (function(x, number), function(number, x)):
-        assert out.dtype == dtype
-    np.testing.assert_array_equal(function(x, number).numpy(), function(x, td.tensor(number, dtype)).numpy())
+    numbers: list[Any] = [2, 2.5, True, np.float64(2.5), np.float32(2.5), np.int64(2), np.uint8(2)]
+    for number in numbers:
+        assert function(x, number).dtype == function(number, x).dtype == dtype
+        np.testing.assert_array_equal(function(x, number).numpy(), function(x, td.tensor(number, dtype)).numpy())
 
 
 @pytest.mark.parametrize("function", ARITHMETIC)
@@ -39,20 +37,18 @@ def test_integers_beside_an_integer_tensor_adapt_and_floats_give_the_default_typ
     function: Callable[[Any, Any], td.Tensor], dtype: str, backend: str
 ) -> None:
     x = td.tensor([1, 3], dtype)
-    for number in (2, np.int64(2), np.uint8(2)):
-        assert function(x, number).dtype == dtype
-        assert function(number, x).dtype == dtype
+    for integer in (2, np.int64(2), np.uint8(2)):
+        assert function(x, integer).dtype == function(integer, x).dtype == dtype
     for number in (2.5, np.float64(2.5), np.float32(2.5)):
-        assert function(x, number).dtype == td.backend.floatx()
-        assert function(number, x).dtype == td.backend.floatx()
+        assert function(x, number).dtype == function(number, x).dtype == td.backend.floatx()
 
 
-@pytest.mark.parametrize("float_dtype", FLOATS)
-@pytest.mark.parametrize("other", [*INTEGERS, "bool"])
-def test_integers_beside_floats_take_the_floats_type(float_dtype: str, other: str, backend: str) -> None:
-    x, n = td.tensor([1.5, 2.5], float_dtype), td.tensor([1, 0], other)
-    for out in (x + n, n + x, x * n, td.maximum(x, n), td.where(n == 1, x, n), td.concatenate([n, x])):
-        assert out.dtype == float_dtype
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_integers_beside_floats_take_the_floats_type(dtype: str, backend: str) -> None:
+    for other in (*INTEGERS, "bool"):
+        x, n = td.tensor([1.5, 2.5], dtype), td.tensor([1, 0], other)
+        for out in (x + n, n + x, x * n, td.maximum(x, n), td.where(n == 1, x, n), td.concatenate([n, x])):
+            assert out.dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -96,14 +92,14 @@ def test_default_float_is_the_threads(backend: str) -> None:
 
 def test_lists_beside_a_float_tensor_are_not_rounded_to_the_default_type(backend: str) -> None:
     x = td.tensor([1.0, 2.0], "float64")
-    expected = np.array([1.0, 2.0]) + [0.1, 0.2]
-    assert (x + [0.1, 0.2]).numpy().tolist() == ([0.1, 0.2] + x).numpy().tolist() == expected.tolist()
+    tenths = [0.1, 0.2]
+    assert (x + tenths).tolist() == (tenths + x).tolist() == [1.0 + 0.1, 2.0 + 0.2]
     x.assign([0.1, 0.2])
     assert x.tolist() == [0.1, 0.2]
     x[0] = 0.3
     assert x.tolist() == [0.3, 0.2]
     assert td.matmul([[0.1, 0.2]], x.reshape(2, 1)).item() == 0.1 * 0.3 + 0.2 * 0.2
-    assert (td.tensor([1.0, 2.0], "float16") + [0.1, 0.2]).dtype == "float16"
+    assert (td.tensor([1.0, 2.0], "float16") + tenths).dtype == "float16"
 
 
 def test_arrays_keep_their_dtype_beside_a_tensor(backend: str) -> None:
@@ -119,7 +115,7 @@ def test_promote_leaves_equal_operands_alone(backend: str) -> None:
     assert floating(x) is x
 
 
-# -- dtypes -----------------------------------------------------------------------------------------------------
+# -- dtypes -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -144,12 +140,12 @@ def test_sum_of_small_integers_is_counted_in_int64(dtype: str, backend: str) -> 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("target", DTYPES)
-def test_cast_is_numpys(dtype: str, target: str, backend: str) -> None:
+def test_cast_is_numpys(dtype: str, backend: str) -> None:
     values = np.array([0, 1, 3]).astype(dtype)
-    out = td.cast(td.tensor(values), target)
-    assert out.dtype == target
-    np.testing.assert_array_equal(out.numpy(), values.astype(target))
+    for target in DTYPES:
+        out = td.cast(td.tensor(values), target)
+        assert out.dtype == target
+        np.testing.assert_array_equal(out.numpy(), values.astype(target))
 
 
 def test_cast_to_the_same_type_is_the_tensor_itself(backend: str) -> None:
@@ -183,12 +179,13 @@ if np.dtype(np.longdouble).itemsize > 8:
 @pytest.mark.parametrize("dtype", OTHERS, ids=str)
 def test_other_dtypes_are_refused_with_a_sentence(dtype: Any, backend: str) -> None:
     message = "a Tensor holds floats, integers or booleans of at most 64 bits, not"
-    for call in (
+    calls: list[Callable[[], td.Tensor]] = [
         lambda: td.tensor(np.zeros(2, dtype)),
         lambda: td.tensor([0], dtype),
         lambda: td.cast([1.0], dtype),
         lambda: td.zeros(2, dtype),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(TypeError, match=message):
             call()
 
@@ -196,12 +193,14 @@ def test_other_dtypes_are_refused_with_a_sentence(dtype: Any, backend: str) -> N
 @pytest.mark.parametrize("value", [None, "text", 1 + 2j, object(), [[1.0], "x"], {"a": 1}, [None]], ids=repr)
 def test_what_is_no_number_is_refused_with_a_sentence(value: Any, backend: str) -> None:
     for call in (lambda: td.tensor(value), lambda: td.tensor([1.0]) + value, lambda: td.tensor([1.0]).assign(value)):
-        with pytest.raises((TypeError, ValueError), match="a Tensor is made of n.*, not of|a Tensor is made of numbers"):
+        with pytest.raises(
+            (TypeError, ValueError), match=r"a Tensor is made of (numbers; .* is none|nested lists .*, not of .*)\."
+        ):
             call()
 
 
 def test_integers_beyond_64_bits_are_refused_with_a_sentence(backend: str) -> None:
-    with pytest.raises(TypeError, match="a Tensor is made of numbers; list .* is none"):
+    with pytest.raises(TypeError, match=r"a Tensor is made of numbers; list .* is none"):
         td.tensor([2**70])
 
 
@@ -210,7 +209,7 @@ def test_ragged_lists_are_refused_with_a_sentence(backend: str) -> None:
         td.tensor([[1, 2], [3]])
 
 
-# -- float16 is stored ------------------------------------------------------------------------------------------
+# -- float16 is stored --------------------------------------------------------------------------------------------
 
 
 def test_float16_is_stored_and_computed_with(backend: str) -> None:
@@ -222,7 +221,7 @@ def test_float16_is_stored_and_computed_with(backend: str) -> None:
     assert g.tolist() == [3.0, 3.0, 3.0]
 
 
-# -- assignment -------------------------------------------------------------------------------------------------
+# -- assignment ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,12 @@ def test_like_takes_shape_dtype_and_backend(like: Any, backend: str) -> None:
         assert td.ones_like(x).backend.name == backend
 
 
-@pytest.mark.parametrize("arguments", [(5,), (2, 5), (2, 9, 3), (5, 0, -2), (0.5, 2.0, 0.25), (0,), (1.0,)], ids=repr)
-def test_arange(arguments: tuple[Any, ...], backend: str) -> None:
-    out, expected = td.arange(*arguments), np.arange(*arguments)
+@pytest.mark.parametrize("limits", [(5,), (2, 5), (2, 9, 3), (5, 0, -2), (0.5, 2.0, 0.25), (0,), (1.0,)], ids=repr)
+def test_arange(limits: Any, backend: str) -> None:
+    out, expected = td.arange(*limits), np.arange(*limits)
     assert out.dtype == (expected.dtype if expected.dtype.kind == "i" else td.backend.floatx())
     np.testing.assert_array_equal(out.numpy(), expected.astype(out.dtype))
-    assert td.arange(*arguments, dtype="float64").dtype == "float64"
+    assert td.arange(0, limits[0], 1, "float64").dtype == "float64"
 
 
 def test_linspace_and_eye(backend: str) -> None:

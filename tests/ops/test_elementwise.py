@@ -70,7 +70,9 @@ def test_shapes_that_do_not_fit_are_named(name: str, backend: str) -> None:
     x, y = td.zeros((2, 3)), td.zeros(4)
     operands = (x > 0, y, y) if name == "where" else (x, y)
     named = "maximum" if name == "clip" else name
-    with pytest.raises(ValueError, match=rf"^{named}\(.*\[2, 3\] on {backend}.*\[4\] on {backend}.*\) is not possible: "):
+    with pytest.raises(
+        ValueError, match=rf"^{named}\(.*\[2, 3\] on {backend}.*\[4\] on {backend}.*\) is not possible: "
+    ):
         getattr(td, name)(*operands)
 
 
@@ -174,8 +176,8 @@ def test_clip(backend: str) -> None:
     values = np.array([-2.0, -1.0, 0.5, 1.0, 2.0], np.float32)
     x = td.tensor(values, requires_grad=True)
     for low, high in [(-1.0, 1.0), (None, 1.0), (-1.0, None), (td.tensor(-1.0), td.ones(5))]:
-        bounds = [b.numpy() if isinstance(b, td.Tensor) else b for b in (low, high)]
-        np.testing.assert_array_equal(td.clip(x, low, high).numpy(), np.clip(values, *bounds))
+        lower, upper = (b.numpy() if isinstance(b, td.Tensor) else b for b in (low, high))
+        np.testing.assert_array_equal(td.clip(x, low, high).numpy(), np.clip(values, lower, upper))
     assert td.grad(td.clip(x, -1.0, 1.0).sum(), x).tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
     assert td.clip(x) is x
     assert x.clip(0.0).tolist() == [0.0, 0.0, 0.5, 1.0, 2.0]
@@ -186,7 +188,7 @@ def test_abs_has_slope_zero_at_zero(backend: str) -> None:
     assert td.grad(abs(x).sum(), x).tolist() == [-1.0, 0.0, 1.0]
 
 
-# -- powers and remainders ------------------------------------------------------------------------------------------
+# -- powers and remainders ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_slope_in_the_exponent(backend: str) -> None:
     assert td.grad((0.0**y).sum(), y).tolist() == [0.0, 0.0]
     assert td.grad((td.zeros(2, "float64") ** y).sum(), y).tolist() == [0.0, 0.0]
     g = td.grad((2.5**y).sum(), y)  # with the logarithm in float64
-    np.testing.assert_allclose(g.numpy(), 2.5**y.numpy() * np.log(2.5), rtol=1e-14)
+    np.testing.assert_allclose(g.numpy(), 2.5 ** y.numpy() * np.log(2.5), rtol=1e-14)
 
 
 def test_powers_with_exponent_zero_have_all_second_derivatives(backend: str) -> None:

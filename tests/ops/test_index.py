@@ -106,7 +106,7 @@ def test_setitem_is_numpys(name: str, backend: str) -> None:
 @pytest.mark.parametrize("name", ["int", "slice", "reversed", "ellipsis last", "two arrays distinct", "mask", "none"])
 def test_derivatives_of_setitem(name: str, backend: str) -> None:
     index = {**INDICES, "two arrays distinct": ([0, 2], [1, 3])}[name]
-    check_grads(lambda x, v: td.ops.setitem(x * x, index, v * v), [X, signed(np.shape(X[index]))])
+    check_grads(lambda x, v: td.ops.setitem(x * x, index, v * v), [X, signed(np.shape(X[index]), 1)])
     check_grads(lambda x, v: td.ops.setitem(x * x, index, v), [X, signed(())])
 
 
@@ -114,7 +114,7 @@ def test_derivatives_of_setitem(name: str, backend: str) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_any_basic_index(data: st.DataObject, backend: str) -> None:
     shape = data.draw(npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
     index = data.draw(npst.basic_indices(shape, allow_newaxis=True, allow_ellipsis=True))
@@ -129,7 +129,7 @@ def test_any_basic_index(data: st.DataObject, backend: str) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_any_index_by_arrays_slices_and_masks(data: st.DataObject, backend: str) -> None:
     shape = data.draw(npst.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=3))
     result = data.draw(npst.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=2))
@@ -168,7 +168,7 @@ def test_setitem_with_any_basic_index(data: st.DataObject, backend: str) -> None
     np.testing.assert_array_equal(x.numpy(), expected)
 
 
-# -- errors ---------------------------------------------------------------------------------------------------------
+# -- errors -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_tensor_indices_out_of_range_on_the_host() -> None:
         td.zeros(3)[td.tensor([3])]
 
 
-# -- take and one_hot ------------------------------------------------------------------------------------------------
+# -- take and one_hot ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
@@ -251,7 +251,7 @@ def test_take_out_of_range(backend: str) -> None:
 def test_one_hot(dtype: str, shape: tuple[int, ...], backend: str) -> None:
     labels = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
     out = td.one_hot(td.tensor(labels), 300)
-    assert (out.shape, out.dtype) == ((*shape, 300), td.backend.floatx())
+    assert (out.shape, out.dtype.name) == ((*shape, 300), td.backend.floatx())
     np.testing.assert_array_equal(out.numpy(), np.eye(300)[labels.astype(int)])
 
 
@@ -261,7 +261,7 @@ def test_one_hot_of_other_labels(backend: str) -> None:
     assert td.one_hot([1], 2, "int32").dtype == "int32"
 
 
-# -- gradients accumulate where an index repeats ------------------------------------------------------------------------
+# -- gradients accumulate where an index repeats ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("function", [lambda x: x[[1, 1, 1]], lambda x: td.take(x, [1, 1, 1])])

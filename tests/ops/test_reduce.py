@@ -17,11 +17,11 @@ from tests.ops.samples import distinct, signed
 from tinygrad_dnn.testing import check_grads
 
 
-def logsumexp(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> np.ndarray:
+def logsumexp(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> Any:
     return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
 
 
-def norm(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> np.ndarray:
+def norm(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> Any:
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
@@ -29,12 +29,13 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in ("sum", "mean", "var", "std", "max", "min", "any", "all")},
     "logsumexp": logsumexp,
     "norm": norm,
+    "count_nonzero": np.count_nonzero,
 }
 SMOOTH = ["sum", "mean", "var", "std", "max", "min", "logsumexp", "norm"]
 AXES: list[Any] = [None, 0, 1, -1, (0, 2), (-1, 0), [1], ()]
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("name", [name for name in REFERENCES if name != "count_nonzero"])
 @settings(max_examples=20)
 @given(data=st.data(), keepdims=st.booleans())
 def test_value_is_numpys_for_any_axes(name: str, data: st.DataObject, keepdims: bool, backend: str) -> None:
@@ -53,10 +54,10 @@ def test_derivatives(name: str, axis: Any, keepdims: bool, backend: str) -> None
     check_grads(lambda x: getattr(td, name)(x, axis, keepdims), distinct((2, 3, 2)), order=2)
 
 
-@pytest.mark.parametrize("name", [*REFERENCES, "count_nonzero"])
+@pytest.mark.parametrize("name", REFERENCES)
 def test_methods_and_functions_take_lists(name: str, backend: str) -> None:
     x = [[1.0, 0.0], [2.0, 3.0]]
-    expected = {"count_nonzero": np.count_nonzero, **REFERENCES}[name](np.array(x), axis=1)
+    expected = REFERENCES[name](np.array(x), axis=1)
     for out in [getattr(td, name)(x, 1)] + ([getattr(td.tensor(x), name)(1)] if hasattr(td.Tensor, name) else []):
         np.testing.assert_allclose(out.numpy(), expected, rtol=1e-6)
 
@@ -138,7 +139,7 @@ def test_any_and_all_count_nan_as_true(backend: str) -> None:
     assert td.any(td.zeros((0,))).item() is False
 
 
-# -- logsumexp ------------------------------------------------------------------------------------------------------
+# -- logsumexp ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 1e3, 1e4, -1.0, -1e3, -1e4])

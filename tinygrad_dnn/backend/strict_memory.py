@@ -120,8 +120,8 @@ def converted(data: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
         return data.astype(dtype)
     limits = np.iinfo(dtype)
     number = np.where(np.isnan(data), 0, data)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):  # a bound may overflow float16, and compares right all the same
         result = np.asarray(number.astype(dtype))
-    result[number >= float(limits.max)] = limits.max
-    result[number <= float(limits.min)] = limits.min
+        result[number >= float(limits.max)] = limits.max
+        result[number <= float(limits.min)] = limits.min
     return result

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-import itertools
-import re
 import threading
 import types
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_dnn import backend, ops, registry
 from tinygrad_dnn.graph import no_grad
+from tinygrad_dnn.layers.arguments import Shape as Shape
+from tinygrad_dnn.layers.arguments import as_shape, unique_name
 from tinygrad_dnn.ops.random import SeedGenerator
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, Variable, as_dtype, as_tensor
 
-Shape: TypeAlias = tuple[int | None, ...]
-
-_name_counters: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 # Layers' random streams are numbered from here, so that none is ever that of an initializer of the same seed.
 _FIRST_STREAM = 2**32
 
@@ -37,13 +33,6 @@ class _Call(threading.local):
 
 
 _call = _Call()
-
-
-def unique_name(cls: type) -> str:
-    """Return a name for an object of ``cls``: its class name in snake case, numbered from the second on."""
-    base = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
-    number = next(_name_counters[base])
-    return f"{base}_{number}" if number else base
 
 
 # The types of most attributes, which hold neither weights nor layers; a step asks for them all.
@@ -74,12 +63,25 @@ class _Parts(NamedTuple):
 
 
 def _building(build: Callable[..., None]) -> Callable[..., None]:
-    """Let a class's own ``build`` also mark the layer as built, whoever calls it."""
+    """Let a class's own ``build`` also mark the layer as built, whoever calls it; one that fails leaves no trace."""
 
     @functools.wraps(build)
     def wrapped(self: Layer, input_shape: Any = None) -> None:
-        with no_grad():
+        if self._in_build:  # a class's build calls its base's
             build(self, input_shape)
+            return
+        attributes, weights = dict(self.__dict__), list(self._added_weights)
+        self._in_build = True
+        try:
+            with no_grad():
+                build(self, input_shape)
+        except BaseException:
+            # A second attempt would add its weights to those of the first.
+            self.__dict__.clear()
+            self.__dict__.update(attributes)
+            self._added_weights[:] = weights
+            raise
+        self._in_build = False
         self._mark_built(input_shape)
 
     return wrapped
@@ -114,6 +116,10 @@ class Layer:
         ['scale/factor']
     """
 
+    # While its build runs, and once that is done and no weight can be added any more.
+    _in_build: bool = False
+    _locked: bool = False
+
     def __init__(
         self,
         *,
@@ -124,11 +130,16 @@ class Layer:
         input_shape: Sequence[int | None] | None = None,
     ) -> None:
         self._trainable = bool(trainable)
-        self.dtype = as_dtype(dtype if dtype is not None else backend.floatx()).name
         self.name = name or unique_name(type(self))
+        try:
+            self.dtype = as_dtype(dtype if dtype is not None else backend.floatx()).name
+        except TypeError as error:
+            raise TypeError(f"layer {self.name!r}: dtype must be a numeric type, not {dtype!r}.") from error
         self.activity_regularizer = registry.regularizers.get(activity_regularizer)
         self.built = False
-        self._given_input_shape: Shape | None = None if input_shape is None else (None, *input_shape)
+        self._given_input_shape: Shape | None = None
+        if input_shape is not None:
+            self._given_input_shape = (None, *as_shape(input_shape, f"layer {self.name!r}: input_shape"))
         self._build_shape: Shape | None = None
         self._added_weights: list[Variable] = []
         self._losses: list[Tensor] = []
@@ -136,6 +147,7 @@ class Layer:
         self._takes_training = "training" in accepted or any(
             p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()
         )
+        self._trains_by_default = "training" in accepted and accepted["training"].default is True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -144,19 +156,38 @@ class Layer:
 
     # -- to override ------------------------------------------------------------------------------------------------
 
+    @_building
     def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of this shape; its first length, the batch's, is None."""
-        self._mark_built(input_shape)
 
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs; take ``training=False`` as well where the layer acts differently in training."""
         raise NotImplementedError(f"layer {self.name!r} of class {type(self).__name__} must define call(inputs).")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of the output for an input of this shape; by default found by running the layer once."""
-        probe = ops.zeros((1, *(n or 1 for n in input_shape[1:])), dtype=self.dtype)
-        with no_grad():
-            return (input_shape[0], *self(probe, training=False).shape[1:])
+        """Return the shape of the output for an input of this shape.
+
+        By default it is found by running the layer on zeros, as at inference, with two numbers for what is unknown: an
+        axis of the output that changes with them is of unknown length too.
+        """
+        self.ensure_built(input_shape)
+        # What the layer adds to the loss here is no part of the call that goes on around it.
+        kept = self._losses, _call.losses
+        _call.losses = []
+        try:
+            with no_grad():
+                shapes = [self(self._probe(input_shape, n), training=False).shape[1:] for n in (32, 64)]
+        finally:
+            self._losses, _call.losses = kept
+        several = isinstance(input_shape[0], (tuple, list))
+        batch = input_shape[0][0] if several else input_shape[0]  # type: ignore[index]
+        return (batch, *(n if n == m else None for n, m in zip(*shapes, strict=True)))
+
+    def _probe(self, shape: Any, unknown: int) -> Any:
+        """Return zeros of a shape, or of each of several, with a batch of one and so much for an unknown length."""
+        if isinstance(shape[0], (tuple, list)):
+            return [self._probe(each, unknown) for each in shape]
+        return ops.zeros((1, *(unknown if n is None else n for n in shape[1:])), dtype=self.dtype)
 
     # -- calling ------------------------------------------------------------------------------------------------------
 
@@ -165,10 +196,12 @@ class Layer:
 
         Args:
             inputs: A Tensor or array, the batch first; a list or tuple of them for layers with several inputs.
-            training: Whether to act as in training; by default as the layer or model that contains it.
+            training: Whether to act as in training; by default as the layer or model that contains it, and if nothing
+                around it says so as the ``call`` says, else not.
 
         Raises:
             ValueError: The layer does not take inputs of this shape.
+            TypeError: The inputs are not made of numbers.
         """
         inputs = self._as_inputs(inputs)
         if not self.built:
@@ -176,6 +209,8 @@ class Layer:
         outer = _call.training
         if training is None:
             training = outer
+            if training is None and self._trains_by_default:
+                training = True
         if _call.depth == 0:
             _call.losses = []
         _call.depth += 1
@@ -187,7 +222,8 @@ class Layer:
                 outputs = self.call(inputs, *args, **kwargs)
             if self.activity_regularizer is not None:
                 # Divided by the batch's length, as Keras does: the penalty is one of a sample.
-                self.add_loss(self.activity_regularizer(outputs) / outputs.shape[0])
+                for output in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
+                    self.add_loss(self.activity_regularizer(output) / output.shape[0])
         finally:
             _call.depth -= 1
             _call.training = outer
@@ -201,7 +237,10 @@ class Layer:
             return ops.cast(inputs, self.dtype) if dtype.kind == "f" and dtype.name != self.dtype else inputs
         if isinstance(inputs, (list, tuple)) and any(isinstance(x, (Tensor, np.ndarray)) for x in inputs):
             return type(inputs)(self._as_inputs(x) for x in inputs)
-        return self._as_inputs(as_tensor(inputs))
+        try:
+            return self._as_inputs(as_tensor(inputs))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"layer {self.name!r}: {error}") from error
 
     def _build_for(self, inputs: Any) -> None:
         if isinstance(inputs, Tensor):
@@ -218,7 +257,7 @@ class Layer:
 
     def _mark_built(self, input_shape: Any) -> None:
         self._build_shape = input_shape
-        self.built = True
+        self.built = self._locked = True
 
     # -- weights ------------------------------------------------------------------------------------------------------
 
@@ -245,17 +284,25 @@ class Layer:
             name: Its name within the layer.
 
         Raises:
-            ValueError: A name is unknown, or the initializer returned another shape.
+            ValueError: The layer is built already, a length or a name is unknown, or the initializer returned another
+                shape.
         """
-        element = as_dtype(dtype if dtype is not None else self.dtype)
-        shape = tuple(int(n) for n in shape)
         name = name or f"weight_{len(self._added_weights)}"
+        if self._locked:
+            raise ValueError(
+                f"layer {self.name!r} is built already and takes no further weight {name!r}: make weights in __init__ "
+                "or in build, and let build run once."
+            )
+        element = as_dtype(dtype if dtype is not None else self.dtype)
+        lengths: tuple[Any, ...] = as_shape(shape, f"layer {self.name!r}: the shape of the weight {name!r}")
+        if None in lengths:
+            raise ValueError(f"layer {self.name!r}: every length of the weight {name!r} must be known, not {lengths}.")
         make = registry.initializers.get(initializer or ("glorot_uniform" if element.kind == "f" else "zeros"))
         wants_layer = "layer" in inspect.signature(make).parameters
-        value = as_tensor(make(shape, dtype=element.name, **({"layer": self} if wants_layer else {})))
-        if value.shape != shape:
+        value = as_tensor(make(lengths, dtype=element.name, **({"layer": self} if wants_layer else {})))
+        if value.shape != lengths:
             raise ValueError(
-                f"layer {self.name!r}: the initializer of {name!r} returned shape {value.shape}, expected {shape}."
+                f"layer {self.name!r}: the initializer of {name!r} returned shape {value.shape}, expected {lengths}."
             )
         weight = Variable(value, element, trainable=trainable and element.kind == "f", name=name)
         weight.path = f"{self.name}/{name}"
@@ -268,20 +315,20 @@ class Layer:
     _untracked: frozenset[str] = frozenset({"_losses"})
 
     def _parts(self) -> _Parts:
-        """Return the weights, layers and random streams that are this layer's attributes, in the order they were set."""
+        """Return the weights, layers and random streams among this layer's attributes, in the order they were set."""
         parts = _Parts({}, {}, {})
         for key, value in self.__dict__.items():
             if type(value) not in _PLAIN and key not in self._untracked:
                 parts.collect(value)
         return parts
 
-    def _flatten(self) -> Iterator[tuple[Layer, _Parts]]:
-        """Yield this layer and all inside it with their parts, depth first, each once."""
+    def _flatten(self, trainable: bool = False) -> Iterator[tuple[Layer, _Parts]]:
+        """Yield this layer and all inside it with their parts, depth first, each once; or none inside a frozen one."""
         seen: set[int] = set()
         stack: list[Layer] = [self]
         while stack:
             layer = stack.pop()
-            if id(layer) not in seen:
+            if id(layer) not in seen and (layer._trainable or not trainable):
                 seen.add(id(layer))
                 parts = layer._parts()
                 yield layer, parts
@@ -298,11 +345,10 @@ class Layer:
 
     @property
     def trainable_weights(self) -> list[Variable]:
-        """The weights that an optimizer may change: the trainable ones of the layers that are trainable."""
+        """The weights that an optimizer may change: the trainable ones outside of frozen layers."""
         found: dict[int, Variable] = {}
-        for layer, parts in self._flatten():
-            if layer._trainable:
-                found.update((key, weight) for key, weight in parts.weights.items() if weight.trainable)
+        for _, parts in self._flatten(trainable=True):
+            found.update((key, weight) for key, weight in parts.weights.items() if weight.trainable)
         return list(found.values())
 
     @property
@@ -354,6 +400,8 @@ class Layer:
 
     def _number_streams(self) -> None:
         """Give each random stream inside the number of its place, so that creation order does not change the masks."""
+        if _call.depth:
+            return  # a model inside the one that is being called, which has numbered them all: they must stay distinct
         number = _FIRST_STREAM
         for _, parts in self._flatten():
             for generator in parts.generators.values():
@@ -362,9 +410,14 @@ class Layer:
 
     # -- losses --------------------------------------------------------------------------------------------------------
 
-    def add_loss(self, loss: Tensor) -> None:
-        """Add a 0-d Tensor to the loss of this call; ``fit`` trains on it, and ``losses`` shows it after the call."""
-        (_call.losses if _call.depth else self._losses).append(loss)
+    def add_loss(self, loss: TensorLike | Sequence[Tensor]) -> None:
+        """Add a penalty, or a list of them, to the loss of this call; ``losses`` shows them after the call.
+
+        ``fit`` trains on their sum; one that is no single number counts by the sum of its elements.
+        """
+        for part in loss if isinstance(loss, (list, tuple)) else [loss]:
+            value = as_tensor(part)
+            (_call.losses if _call.depth else self._losses).append(ops.sum(value) if value.ndim else value)
 
     @property
     def losses(self) -> list[Tensor]:
@@ -376,6 +429,8 @@ class Layer:
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one, without its weights; extend it in a subclass."""
         config: dict[str, Any] = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype}
+        if self._given_input_shape is not None:
+            config["input_shape"] = list(self._given_input_shape[1:])
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = registry.regularizers.serialize(self.activity_regularizer)
         return config

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dnn import ops, registry
-from tinygrad_dnn.layers.base import Layer, Shape
+from tinygrad_dnn.layers.arguments import Shape, as_shape
+from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.tensor import Tensor, Variable
 
 
@@ -17,7 +18,10 @@ class InputLayer(Layer):
     Args:
         shape: The shape of a sample, without the batch; an axis of any length is None.
         batch_size: The length of a batch where it is fixed.
-        **kwargs: Those of ``Layer``.
+        **kwargs: Those of ``Layer``; its ``input_shape`` may stand for ``shape``.
+
+    Raises:
+        ValueError: There is no shape, or it is none.
 
     Example:
         >>> model = td.models.Sequential([td.layers.InputLayer(shape=(28, 28)), td.layers.Flatten()])
@@ -25,9 +29,10 @@ class InputLayer(Layer):
         (None, 784)
     """
 
-    def __init__(self, shape: Sequence[int | None], batch_size: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, shape: Sequence[int | None] | None = None, batch_size: int | None = None, **kwargs: Any) -> None:
+        given = kwargs.pop("input_shape", None)
         super().__init__(**kwargs)
-        self.shape: Shape = tuple(shape)
+        self.shape = as_shape(given if shape is None else shape, f"InputLayer {self.name!r}: shape")
         self.batch_size = batch_size
 
     @property
@@ -179,10 +184,10 @@ class Dense(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return activation(inputs @ kernel + bias)."""
-        if inputs.shape[-1:] != self.kernel.shape[:1]:
+        if inputs.ndim < 2 or inputs.shape[-1] != self.kernel.shape[0]:
             raise ValueError(
                 f"Dense {self.name!r} was built for {self.kernel.shape[0]} features and got inputs of shape "
-                f"{inputs.shape}: give it data of {self.kernel.shape[0]} features, or flatten it first."
+                f"{inputs.shape}: give it batches of {self.kernel.shape[0]} features, or flatten it first."
             )
         outputs = ops.matmul(inputs, self.kernel)
         if self.bias is not None:

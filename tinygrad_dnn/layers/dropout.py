@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.layers.base import Layer, Shape
+from tinygrad_dnn.layers.arguments import Shape, as_number, as_shape
+from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.ops.random import SeedGenerator
 from tinygrad_dnn.tensor import Tensor
 
@@ -20,11 +21,12 @@ class Dropout(Layer):
     Args:
         rate: The probability of dropping a unit, in [0, 1).
         noise_shape: The shape of the mask, which broadcasts to the inputs; None for a length takes the input's.
-        seed: Of the masks; by default they follow ``utils.set_random_seed`` and the layer's place in its model.
+        seed: Of the masks, an integer in [0, 2**63); by default they follow ``utils.set_random_seed`` and the layer's
+            place in its model.
         **kwargs: Those of ``Layer``.
 
     Raises:
-        ValueError: ``rate`` is out of range.
+        ValueError: ``rate`` or ``seed`` is out of range, or ``noise_shape`` is none.
 
     Example:
         >>> layer = td.layers.Dropout(0.5, seed=1)
@@ -38,12 +40,13 @@ class Dropout(Layer):
         self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"{type(self).__name__} {self.name!r}: rate must be in [0, 1), not {rate!r}.")
-        self.rate = rate
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
-        self.seed = seed
-        self.seed_generator = SeedGenerator(seed)
+        owner = f"{type(self).__name__} {self.name!r}"
+        self.rate = as_number(rate, f"{owner}: rate", "a number in [0, 1)", lambda v: 0 <= v < 1)
+        if seed is not None and not (hasattr(seed, "__index__") and 0 <= seed < 2**63):
+            raise ValueError(f"{owner}: seed must be None or an integer from 0 to 2**63 - 1, not {seed!r}.")
+        self.noise_shape = None if noise_shape is None else as_shape(noise_shape, f"{owner}: noise_shape")
+        self.seed = None if seed is None else int(seed)
+        self.seed_generator = SeedGenerator(self.seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Return the inputs with units dropped, in training; else as they are."""
@@ -72,7 +75,8 @@ class Dropout(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one."""
-        return {**super().get_config(), "rate": self.rate, "noise_shape": self.noise_shape, "seed": self.seed}
+        noise_shape = None if self.noise_shape is None else list(self.noise_shape)
+        return {**super().get_config(), "rate": self.rate, "noise_shape": noise_shape, "seed": self.seed}
 
 
 class AlphaDropout(Dropout):
@@ -88,7 +92,7 @@ class AlphaDropout(Dropout):
         **kwargs: Those of ``Layer``.
 
     Raises:
-        ValueError: ``rate`` is out of range.
+        ValueError: As for ``Dropout``.
 
     Example:
         >>> layer = td.layers.AlphaDropout(0.1)
@@ -98,6 +102,6 @@ class AlphaDropout(Dropout):
     """
 
     def _drop(self, inputs: Tensor, kept: Tensor) -> Tensor:
-        a = ((1 - self.rate) * (1 + self.rate * _SELU_FLOOR**2)) ** -0.5
+        a: float = ((1 - self.rate) * (1 + self.rate * _SELU_FLOOR**2)) ** -0.5
         b = -a * self.rate * _SELU_FLOOR
         return ops.where(kept, inputs, _SELU_FLOOR) * a + b

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinygrad_dnn import ops, registry
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.layers.base import Layer, Shape
+from tinygrad_dnn.layers.arguments import Shape, as_number
+from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.tensor import Tensor, Variable
 
 
@@ -36,7 +38,7 @@ class BatchNormalization(Layer):
         **kwargs: Those of ``Layer``.
 
     Raises:
-        ValueError: ``momentum`` or ``epsilon`` is out of range, or the inputs do not have ``axis``.
+        ValueError: ``axis``, ``momentum`` or ``epsilon`` is out of range, or the inputs do not have ``axis``.
 
     Example:
         >>> layer = td.layers.BatchNormalization()
@@ -68,13 +70,12 @@ class BatchNormalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"BatchNormalization {self.name!r}: momentum must be in [0, 1], not {momentum!r}.")
-        if not epsilon >= 0:
-            raise ValueError(f"BatchNormalization {self.name!r}: epsilon must be at least 0, not {epsilon!r}.")
-        self.axis = axis
-        self.momentum = momentum
-        self.epsilon = epsilon
+        owner = f"BatchNormalization {self.name!r}"
+        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+            raise ValueError(f"{owner}: axis must be an integer, not {axis!r}.")
+        self.axis = int(axis)
+        self.momentum = as_number(momentum, f"{owner}: momentum", "a number in [0, 1]", lambda v: 0 <= v <= 1)
+        self.epsilon = as_number(epsilon, f"{owner}: epsilon", "a number of at least 0", lambda v: 0 <= v < math.inf)
         self.center = center
         self.scale = scale
         self.beta_initializer = registry.initializers.get(beta_initializer)
@@ -112,14 +113,14 @@ class BatchNormalization(Layer):
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Return the normalised inputs; in training, move the averages too."""
-        axis = self.axis % inputs.ndim
         features = self.moving_mean.shape[0]
-        if inputs.shape[axis] != features:
+        axis = range(inputs.ndim)[self.axis] if -inputs.ndim <= self.axis < inputs.ndim else -1
+        if axis < 1 or inputs.shape[axis] != features:
             raise ValueError(
                 f"BatchNormalization {self.name!r} was built for {features} features on axis {self.axis} and got "
                 f"inputs of shape {inputs.shape}."
             )
-        inputs = ops.floating(inputs)
+        inputs = ops.cast(inputs, self.dtype)
         along = tuple(1 if i != axis else features for i in range(inputs.ndim))
         if training and self.trainable:
             others = tuple(i for i in range(inputs.ndim) if i != axis)

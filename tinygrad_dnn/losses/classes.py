@@ -96,6 +96,12 @@ class _OfFunction(Loss):
     def call(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         return type(self)._function(y_true, y_pred, **self._arguments)
 
+    def check_targets(self, y: Any, outputs: tuple[int, ...]) -> None:
+        """Raise ValueError where targets cannot be right for outputs of a shape; ``fit`` asks before it begins."""
+        check = getattr(type(self)._function, "check_targets", None)
+        if check is not None:
+            check(y, outputs)
+
     def get_config(self) -> dict[str, Any]:
         return {**self._arguments, **super().get_config()}
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 
 from tinygrad_dnn import ops
+from tinygrad_dnn.losses import targets
 from tinygrad_dnn.ops import cast, exp, floating, log, log1p, maximum, minimum, negative, reshape, where
 from tinygrad_dnn.tensor import Tensor, TensorLike, as_tensor
 
 EPSILON = 1e-7
 
 
+@targets.expecting(targets.classes)
 def sparse_categorical_crossentropy(y_true: TensorLike, y_pred: TensorLike, from_logits: bool = False) -> Tensor:
     """Return minus the logarithm of the probability given to each sample's class.
 
@@ -42,6 +44,7 @@ def sparse_categorical_crossentropy(y_true: TensorLike, y_pred: TensorLike, from
     return negative(log(_clipped(probability)))
 
 
+@targets.expecting(targets.probabilities)
 def categorical_crossentropy(
     y_true: TensorLike, y_pred: TensorLike, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> Tensor:
@@ -80,6 +83,7 @@ def categorical_crossentropy(
     return -ops.sum(y_true * log(_clipped(probabilities)), -1)
 
 
+@targets.expecting(targets.probabilities)
 def binary_crossentropy(
     y_true: TensorLike, y_pred: TensorLike, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> Tensor:

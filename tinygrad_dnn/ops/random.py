@@ -12,9 +12,13 @@ import numpy as np
 from tinygrad_dnn import backend as backends
 from tinygrad_dnn.graph import Primitive, no_grad
 from tinygrad_dnn.ops.elementwise import cos, log, sqrt
-from tinygrad_dnn.tensor import DTypeLike, Tensor, Variable, apply, as_dtype
+from tinygrad_dnn.tensor import DTypeLike, Tensor, Variable, apply, as_dtype, tensor
 
 UNIFORM = Primitive("uniform", lambda xp, state, *, shape, dtype: xp.uniform(state, shape, dtype))
+
+
+# A seed given to an initializer and to a dropout layer must not give both the same numbers.
+_HOST_STREAM = 2**62
 
 
 class _ThreadState(threading.local):
@@ -67,7 +71,7 @@ def generator(seed: int | None = None) -> np.random.Generator:
         >>> td.random.generator(7).integers(10) == td.random.generator(7).integers(10)
         np.True_
     """
-    key = (_state.seed, _next_stream()) if seed is None else (seed, 0)
+    key = (_state.seed, _next_stream()) if seed is None else (seed, _HOST_STREAM)
     return np.random.Generator(np.random.Philox(key=np.array(key, np.uint64)))
 
 
@@ -94,6 +98,7 @@ class SeedGenerator:
         self.state = Variable(
             np.array([_state.seed if seed is None else seed, stream, 0], np.int64), name="seed_generator_state"
         )
+        self._one_draw = tensor(np.array([0, 0, 1], np.int64), backend=self.state.backend)
 
     def restart(self, stream: int) -> None:
         """Begin the given stream of the same seed, unless the user chose a seed."""
@@ -113,7 +118,7 @@ class SeedGenerator:
             if target.kind != "f":
                 raise TypeError(f"random numbers are drawn as floats, not as {target.name}: cast them afterwards.")
             drawn = apply(UNIFORM, (self.state,), {"shape": tuple(shape), "dtype": target})
-            self.state.assign(self.state + _advance(self.state))
+            self.state.assign(self.state + self._one_draw)
             return drawn if (minval, maxval) == (0.0, 1.0) else drawn * (maxval - minval) + minval
 
     def normal(
@@ -123,10 +128,6 @@ class SeedGenerator:
         with no_grad():
             radius = sqrt(-2.0 * log(1.0 - self.uniform(shape, dtype=dtype)))
             return radius * cos(2 * math.pi * self.uniform(shape, dtype=dtype)) * stddev + mean
-
-
-def _advance(state: Tensor) -> Tensor:
-    return Tensor._wrap(state.backend.from_host(np.array([0, 0, 1], np.int64)))
 
 
 def uniform(

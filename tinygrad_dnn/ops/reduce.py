@@ -223,14 +223,16 @@ def _reduced_shape(x: Tensor, axis: Axes) -> tuple[int, ...]:
 
 
 def norm(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Return the Euclidean norm over ``axis``: the root of the sum of squares.
+    """Return the Euclidean norm over ``axis``: the root of the sum of squares; its gradient at 0 is 0.
 
     Example:
         >>> td.norm([3.0, 4.0])
         Tensor(5., dtype=float32)
     """
     x = floating(x)
-    return sqrt(sum(x * x, axis, keepdims))
+    total = sum(x * x, axis, keepdims)
+    zero = equal(total, 0)
+    return where(zero, 0.0, sqrt(where(zero, 1.0, total)))  # the root's infinite slope at 0 would make it NaN
 
 
 def count_nonzero(x: TensorLike, axis: Axes = None) -> Tensor:

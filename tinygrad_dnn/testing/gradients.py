@@ -14,7 +14,7 @@ from tinygrad_dnn.autograd import grad
 from tinygrad_dnn.graph import enable_grad
 from tinygrad_dnn.tensor import Tensor, TensorLike, tensor
 
-_Function: TypeAlias = Callable[..., Tensor]
+_Results: TypeAlias = Callable[..., Sequence[Tensor]]
 
 # Up to so many elements an input is checked element by element, above along so many random directions.
 _SMALL = 64
@@ -64,17 +64,11 @@ def check_grads(
         arguments = _as_arguments(inputs)
         # A generator of its own: the random state of the thread belongs to f and to the caller.
         random = np.random.default_rng(0)
-        function = _projected(f, arguments, random)
+        results = _checked(f, arguments)
         for reached in range(1, order + 1):
-            gradients = _gradients(function, _given(arguments), create_graph=False)
-            for i, g in gradients.items():
-                if g.shape != arguments[i].shape:
-                    raise AssertionError(
-                        f"order {reached}, input {i} of shape {arguments[i].shape}: the gradient has shape {g.shape}."
-                    )
-            slopes = [_Slope(function, arguments, i, g.numpy(), eps, rtol) for i, g in gradients.items()]
-            _compare(slopes, reached, atol, random)
-            function = _projected_gradient(function, arguments, random)
+            projection = _Projection(results, [random.standard_normal(y.shape) for y in _called(results, arguments)])
+            _compare(projection, arguments, reached, _Tolerance(eps, rtol, atol), random)
+            results = projection.recorded_gradients
 
 
 @contextmanager
@@ -95,59 +89,68 @@ def _as_arguments(inputs: Any) -> list[np.ndarray]:
     return [host.astype(np.float64) if host.dtype.kind == "f" else host for host in hosts]
 
 
-def _given(arguments: Sequence[np.ndarray]) -> list[Tensor]:
-    return [tensor(a, requires_grad=a.dtype.kind == "f") for a in arguments]
+def _called(results: _Results, arguments: Sequence[np.ndarray]) -> Sequence[Tensor]:
+    return results(*(tensor(a, requires_grad=a.dtype.kind == "f") for a in arguments))
 
 
-def _called(function: _Function, arguments: Sequence[np.ndarray]) -> Any:
-    return function(*_given(arguments))
-
-
-def _projected(f: _Function, arguments: Sequence[np.ndarray], random: np.random.Generator) -> _Function:
-    """Return f followed by a random projection of its result on one number."""
-    first, second = _called(f, arguments), _called(f, arguments)
+def _checked(f: Callable[..., Tensor], arguments: Sequence[np.ndarray]) -> _Results:
+    """Return f as a function of one result, if it is one that can be checked."""
+    first, second = (_called(lambda *tensors: [f(*tensors)], arguments)[0] for _ in range(2))
     if not isinstance(first, Tensor) or first.dtype != np.float64:
         came = first.dtype.name if isinstance(first, Tensor) else type(first).__name__
         raise TypeError(f"check_grads checks functions that return a float64 Tensor for float64, not {came}.")
     if not np.array_equal(first.numpy(), second.numpy(), equal_nan=True):
         raise ValueError("check_grads was given a function with two results for the same inputs: seed what it draws.")
-    weights = tensor(random.standard_normal(first.shape))
-    return lambda *tensors: ops.sum(f(*tensors) * weights)
+    return lambda *tensors: [f(*tensors)]
 
 
-def _gradients(function: _Function, tensors: Sequence[Tensor], create_graph: bool) -> dict[int, Tensor]:
-    """Return the gradient for each differentiable argument by its position, zeros where it has no influence."""
-    by = {i: x for i, x in enumerate(tensors) if x.requires_grad}
-    value = function(*tensors)
-    found = [None] * len(by)
-    if value.requires_grad and by:
-        found = grad(value, list(by.values()), create_graph=create_graph, allow_unused=True)
-    return {i: ops.zeros_like(x) if g is None else g for (i, x), g in zip(by.items(), found, strict=True)}
+@dataclass(frozen=True)
+class _Projection:
+    """A function's results, each multiplied by weights of its shape, and all summed to one number.
+
+    No operation is used for it: gradients start from the weights, and values are projected on the host, so that a
+    wrong gradient of a product or sum cannot hide behind itself.
+    """
+
+    results: _Results
+    weights: Sequence[np.ndarray]
+
+    def value(self, arguments: Sequence[np.ndarray]) -> float:
+        """Return the number for ``arguments``."""
+        results = _called(self.results, arguments)
+        return float(sum(np.sum(y.numpy() * w) for y, w in zip(results, self.weights, strict=True)))
+
+    def gradients(self, tensors: Sequence[Tensor], create_graph: bool) -> dict[int, Tensor]:
+        """Return the gradient for each differentiable argument by its position, zeros where it has no influence."""
+        by = {i: x for i, x in enumerate(tensors) if x.requires_grad}
+        found = [None] * len(by)
+        recorded = [(y, w) for y, w in zip(self.results(*tensors), self.weights, strict=True) if y.requires_grad]
+        if recorded:
+            outputs, starts = [y for y, _ in recorded], [tensor(w) for _, w in recorded]
+            found = grad(outputs, list(by.values()), starts, create_graph=create_graph, allow_unused=True)
+        return {i: ops.zeros_like(x) if g is None else g for (i, x), g in zip(by.items(), found, strict=True)}
+
+    def recorded_gradients(self, *tensors: Tensor) -> Sequence[Tensor]:
+        """Return the gradients as results that are differentiated in turn."""
+        return list(self.gradients(tensors, create_graph=True).values())
 
 
-def _projected_gradient(function: _Function, arguments: Sequence[np.ndarray], random: np.random.Generator) -> _Function:
-    """Return the gradient of ``function`` followed by a random projection of all of it on one number."""
-    weights = [tensor(random.standard_normal(a.shape)) for a in arguments]
-
-    def projected(*tensors: Tensor) -> Tensor:
-        total = tensor(0.0)
-        for i, g in _gradients(function, tensors, create_graph=True).items():
-            total = total + ops.sum(g * weights[i])
-        return total
-
-    return projected
+@dataclass(frozen=True)
+class _Tolerance:
+    eps: float
+    rtol: float
+    atol: float
 
 
 @dataclass(frozen=True)
 class _Slope:
     """The gradient for one argument, and along any direction of it the finite difference that it should equal."""
 
-    function: _Function
+    projection: _Projection
     arguments: Sequence[np.ndarray]
     position: int
     gradient: np.ndarray
-    eps: float
-    rtol: float
+    tolerance: _Tolerance
 
     def along(self, direction: np.ndarray) -> tuple[float, float]:
         """Return the gradient and the finite difference along ``direction``."""
@@ -156,16 +159,16 @@ class _Slope:
 
     def _difference(self, direction: np.ndarray) -> float:
         ends = []
-        for step in (self.eps * direction, -self.eps * direction):
+        for step in (self.tolerance.eps * direction, -self.tolerance.eps * direction):
             arguments = list(self.arguments)
             arguments[self.position] = arguments[self.position] + step
-            ends.append(float(_called(self.function, arguments)))
-        return (ends[0] - ends[1]) / (2 * self.eps)
+            ends.append(self.projection.value(arguments))
+        return (ends[0] - ends[1]) / (2 * self.tolerance.eps)
 
     def excess(self, direction: np.ndarray) -> float:
         """Return by how much the two differ beyond the relative tolerance."""
         ours, theirs = self.along(direction)
-        deviation = abs(ours - theirs) - self.rtol * max(abs(ours), abs(theirs))
+        deviation = abs(ours - theirs) - self.tolerance.rtol * max(abs(ours), abs(theirs))
         return deviation if np.isfinite(deviation) else np.inf
 
     def directions(self, random: np.random.Generator) -> list[np.ndarray]:
@@ -188,11 +191,25 @@ class _Slope:
         return unit
 
 
-def _compare(slopes: Sequence[_Slope], order: int, atol: float, random: np.random.Generator) -> None:
+def _compare(
+    projection: _Projection,
+    arguments: Sequence[np.ndarray],
+    order: int,
+    tolerance: _Tolerance,
+    random: np.random.Generator,
+) -> None:
     """Raise AssertionError for the worst deviation of the gradients, if it is more than the tolerances allow."""
-    candidates = [(slope, direction) for slope in slopes for direction in slope.directions(random)]
+    tensors = [tensor(a, requires_grad=a.dtype.kind == "f") for a in arguments]
+    candidates = []
+    for i, g in projection.gradients(tensors, create_graph=False).items():
+        if g.shape != arguments[i].shape:
+            raise AssertionError(
+                f"order {order}, input {i} of shape {arguments[i].shape}: the gradient has shape {g.shape}."
+            )
+        slope = _Slope(projection, arguments, i, g.numpy(), tolerance)
+        candidates += [(slope, direction) for direction in slope.directions(random)]
     excesses = [slope.excess(direction) for slope, direction in candidates]
-    if max(excesses, default=0.0) <= atol:
+    if max(excesses, default=0.0) <= tolerance.atol:
         return
     slope, direction = candidates[int(np.argmax(excesses))]
     direction = slope.element(direction)

@@ -1,0 +1,48 @@
+"""What layers have in common about their arguments: names, and checks of shapes and numbers."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from numbers import Real
+from typing import Any, TypeAlias
+
+Shape: TypeAlias = tuple[int | None, ...]
+
+_name_counters: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+
+
+def unique_name(cls: type) -> str:
+    """Return a name for an object of ``cls``: its class name in snake case, numbered from the second on."""
+    base = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", cls.__name__).lower()
+    number = next(_name_counters[base])
+    return f"{base}_{number}" if number else base
+
+
+def as_shape(shape: Any, owner: str) -> Shape:
+    """Return a shape as a tuple; ``owner`` is what an error calls the thing that has it.
+
+    Raises:
+        ValueError: It is no sequence of lengths, each an integer of at least 0 or None.
+    """
+    try:
+        lengths = tuple(None if n is None else operator.index(n) for n in shape)
+    except TypeError:
+        lengths = (-1,)
+    if any(n is not None and n < 0 for n in lengths):
+        raise ValueError(f"{owner} is a tuple of lengths, each an integer of at least 0 or None, not {shape!r}.")
+    return lengths
+
+
+def as_number(value: Any, owner: str, expected: str, holds: Callable[[float], bool]) -> float:
+    """Return a number as Python's own, where ``holds`` is true of it; ``owner`` is what an error calls it.
+
+    Raises:
+        ValueError: It is no number, or not what is expected.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not holds(float(value)):
+        raise ValueError(f"{owner} must be {expected}, not {value!r}.")
+    return float(value)
