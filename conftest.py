@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 from hypothesis import HealthCheck, settings
+
+import tinygrad_dnn  # noqa: F401  # before a doctest of one file imports that file under another name
+
+# The tests' matrices are small: on a busy machine a second BLAS thread makes them many times slower.
+threadpoolctl.threadpool_limits(limits=1, user_api="blas")
 
 # Nothing is timed, each run draws the same examples, and nothing is written beside the sources. One fixture
 # may serve all examples of a test: a backend is the same for each.

@@ -140,7 +140,7 @@ def test_a_model_is_a_layer_of_another() -> None:
 def test_a_mask_depends_on_the_layers_place_and_not_on_when_it_was_made() -> None:
     def masks(names: list[str]) -> np.ndarray:
         td.utils.set_random_seed(3)
-        made = {name: layers.Dropout(0.5, name=name) for name in names}
+        made = {name: layers.Dropout({"a": 0.2, "b": 0.7}[name], name=name) for name in names}
         model = td.Sequential([layers.InputLayer(shape=(50,)), made["a"], layers.Flatten(), made["b"]])
         return model(np.ones((2, 50), np.float32), training=True).numpy()
 

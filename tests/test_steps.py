@@ -255,6 +255,56 @@ def test_a_penalty_alone_can_be_trained_on_without_targets() -> None:
     assert losses[-1] < 0.1 * losses[0]
 
 
+# -- before the first step -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "y", "sentence"),
+    [
+        ({"loss": "mse"}, np.zeros((6, 2)), r"mean_squared_error: y_true has shape \(6, 2\)"),
+        ({"loss": "mse"}, None, "needs targets"),
+        ({"metrics": ["mae"]}, None, "the metrics of model .* need targets"),
+        ({"loss": "mse", "metrics": ["sparse_categorical_accuracy"]}, np.zeros((6, 3)), "one class a sample"),
+        ({}, Y, "was compiled without a loss"),
+    ],
+)
+@pytest.mark.parametrize(
+    "train",
+    [
+        lambda model, y: model.fit(X, y, verbose=0),
+        lambda model, y: model.fit([(td.tensor(X), None if y is None else td.tensor(y))], verbose=0),
+        lambda model, y: model.train_on_batch(X, y),
+    ],
+    ids=["fit", "fit on batches", "train_on_batch"],
+)
+def test_what_cannot_be_learned_is_refused_before_anything_moves(
+    arguments: dict[str, Any], y: Any, sentence: str, train: Any
+) -> None:
+    model = td.Sequential([layers.Dense(3), layers.BatchNormalization(), layers.Dropout(0.5, name="drop")])
+    if "loss" not in arguments and "metrics" in arguments:
+        model.add(Penalised())
+    model.predict(X)
+    model.compile("nadam", **arguments)
+    stream = model.get_layer("drop").seed_generator.state
+    before = [w.numpy() for w in (*model.weights, stream)]
+    with pytest.raises(ValueError, match=sentence):
+        train(model, y)
+    for now, then in zip((*model.weights, stream), before, strict=True):
+        np.testing.assert_array_equal(now.numpy(), then)
+    assert int(model.optimizer.step) == 0
+
+
+def test_a_model_of_several_outputs_needs_steps_of_its_own() -> None:
+    class Two(td.Model):
+        def call(self, inputs: td.Tensor) -> Any:
+            return inputs, inputs
+
+    model = Two(name="two")
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"model 'two' returned tuple from call\(\); training needs a Tensor"):
+        model.fit(X, Y, verbose=0)
+
+
 # -- a step of one's own -----------------------------------------------------------------------------------------------
 
 
@@ -384,7 +434,9 @@ def test_an_own_compute_loss_is_used() -> None:
 
 
 def test_a_layer_frozen_after_compile_stays_from_the_next_step_on() -> None:
-    model = td.Sequential([layers.InputLayer(shape=(4,)), layers.Dense(3), layers.BatchNormalization(), layers.Dense(1)])
+    model = td.Sequential(
+        [layers.InputLayer(shape=(4,)), layers.Dense(3), layers.BatchNormalization(), layers.Dense(1)]
+    )
     model.compile("nadam", "mse")
 
     def moved() -> list[bool]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tinygrad_dnn import callbacks as callbacks
     from tinygrad_dnn import constraints as constraints
     from tinygrad_dnn import datasets as datasets
+    from tinygrad_dnn import diagnostics as diagnostics
     from tinygrad_dnn import initializers as initializers
     from tinygrad_dnn import layers as layers
     from tinygrad_dnn import losses as losses
@@ -33,17 +34,25 @@ if TYPE_CHECKING:
     from tinygrad_dnn import schedulers as schedulers
     from tinygrad_dnn import testing as testing
     from tinygrad_dnn import utils as utils
+    from tinygrad_dnn.diagnostics import lr_finder as lr_finder
+    from tinygrad_dnn.diagnostics import mc_dropout as mc_dropout
+    from tinygrad_dnn.diagnostics import minimize as minimize
+    from tinygrad_dnn.fusing import fuse as fuse
     from tinygrad_dnn.hookspecs import hookimpl as hookimpl
     from tinygrad_dnn.models import Model as Model
     from tinygrad_dnn.models import Sequential as Sequential
 
 # Loaded when first asked for, so that importing the package stays cheap and discovers no plugin.
 _SUBMODULES = frozenset(
-    "activations callbacks constraints datasets initializers layers losses metrics models optimizers plugins registry "
-    "regularizers schedulers testing utils".split()
+    "activations callbacks constraints datasets diagnostics initializers layers losses metrics models optimizers "
+    "plugins registry regularizers schedulers testing utils".split()
 )
 _ELSEWHERE = {
+    "fuse": "tinygrad_dnn.fusing",
     "hookimpl": "tinygrad_dnn.hookspecs",
+    "lr_finder": "tinygrad_dnn.diagnostics",
+    "mc_dropout": "tinygrad_dnn.diagnostics",
+    "minimize": "tinygrad_dnn.diagnostics",
     "Model": "tinygrad_dnn.models",
     "Sequential": "tinygrad_dnn.models",
 }

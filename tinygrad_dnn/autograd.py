@@ -103,7 +103,7 @@ def _accumulate(
             "this graph was freed by an earlier backward pass: pass retain_graph=True to that one to go again."
         )
     wanted = None if targets is None else _leading_to(targets, graph)
-    passed: list[Tensor] = []
+    passed: dict[int, Tensor] = {}
     found: dict[int, tuple[Tensor, Tensor]] = {}
     pending: dict[int, Tensor] = {}
     targeted = set() if targets is None else {id(t) for t in targets}
@@ -123,7 +123,6 @@ def _accumulate(
             g = pending.pop(id(t))
             if wanted is not None and id(t) not in wanted:
                 continue
-            passed.append(t)
             primitive = t._primitive
             assert primitive is not None
             for position, x in enumerate(t._inputs):
@@ -133,6 +132,7 @@ def _accumulate(
                     continue
                 if x._primitive is not None and t._serial > x._assigned > x._serial and id(x) not in targeted:
                     continue  # t used what x was assigned, not what it was computed as
+                passed[id(t)] = t
                 gx = _vjp(t, position, g)
                 if primitive.broadcasts and gx.data.shape != x.data.shape:
                     gx = _unbroadcast(gx, x.shape)
@@ -140,7 +140,7 @@ def _accumulate(
                     gx = ops.cast(gx, x.dtype)
                 receive(x, gx)
     if not retain_graph:
-        for t in passed:
+        for t in passed.values():
             t._primitive, t._inputs, t._attributes = _FREED, (), None
     return found
 

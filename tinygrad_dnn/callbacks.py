@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import registry
+from tinygrad_dnn.data import check_count
 from tinygrad_dnn.hookspecs import Register, hookimpl
 from tinygrad_dnn.tensor import Tensor
 
@@ -245,7 +245,7 @@ class EarlyStopping(Callback):
         start_from_epoch: The first epoch watched, counted from 0.
 
     Attributes:
-        best: The best value so far.
+        best: The best value so far, None before the first; as in Keras, nothing is better than a first that is NaN.
         best_epoch: Its epoch.
         wait: How many epochs have passed since the last improvement.
         stopped_epoch: The epoch after which it stopped training, 0 if it did not.
@@ -268,12 +268,15 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
+        if not isinstance(monitor, str):
+            raise ValueError(f"EarlyStopping: monitor must be the name of a value, not {monitor!r}.")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"EarlyStopping: mode must be 'auto', 'min' or 'max', not {mode!r}.")
-        if not patience >= 0:
-            raise ValueError(f"EarlyStopping: patience must be at least 0, not {patience!r}.")
-        if not start_from_epoch >= 0:
-            raise ValueError(f"EarlyStopping: start_from_epoch must be at least 0, not {start_from_epoch!r}.")
+        check_count("EarlyStopping: patience", patience, 0)
+        check_count("EarlyStopping: start_from_epoch", start_from_epoch, 0)
+        for key, value in (("min_delta", min_delta), ("baseline", baseline)):
+            if not (isinstance(value, (int, float)) or (key == "baseline" and value is None)):
+                raise ValueError(f"EarlyStopping: {key} must be a number, not {value!r}.")
         self.monitor = monitor
         self.min_delta = abs(min_delta)
         self.patience = patience
@@ -285,7 +288,6 @@ class EarlyStopping(Callback):
         rising = ("acc", "auc", "precision", "recall", "f1", "f_beta", "iou", "r2", "cosine_similarity", "top_k")
         upwards = mode == "max" or (mode == "auto" and any(part in watched for part in rising))
         self._better = operator.gt if upwards else operator.lt
-        self._worst = -math.inf if upwards else math.inf
         if upwards:
             self.min_delta = -self.min_delta
         self.on_train_begin()
@@ -295,7 +297,7 @@ class EarlyStopping(Callback):
         self.wait = 0
         self.stopped_epoch = 0
         self.best_epoch = 0
-        self.best = self._worst
+        self.best: float | None = None
         self.best_weights: list[np.ndarray] | None = None
         if self.model is not None and not self.monitor.startswith("val_"):
             warnings.warn(
@@ -304,8 +306,8 @@ class EarlyStopping(Callback):
                 stacklevel=2,
             )
 
-    def _improves(self, value: float, reference: float) -> bool:
-        return bool(self._better(value + self.min_delta, reference))
+    def _improves(self, value: float, reference: float | None) -> bool:
+        return reference is None or bool(self._better(value + self.min_delta, reference))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Compare the epoch's value with the best so far."""
@@ -317,16 +319,14 @@ class EarlyStopping(Callback):
             return
         if epoch < self.start_from_epoch:
             return
-        if self.restore_best_weights and self.best_weights is None:
-            self._remember(epoch)
         self.wait += 1
         if self._improves(value, self.best):
             self.best = value
             self._remember(epoch)
-            if self.baseline is None or self._improves(value, self.baseline):
+            if self._improves(value, self.baseline):
                 self.wait = 0
             return
-        if self.wait >= self.patience and epoch > 0:
+        if self.wait >= self.patience:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 

@@ -22,6 +22,12 @@ class Batch(NamedTuple):
     y: Any = None
     sample_weight: Any = None
 
+    def packed(self) -> Any:
+        """Return it as Keras hands it to ``train_step``: x, (x, y) or (x, y, sample_weight)."""
+        if self.sample_weight is not None:
+            return tuple(self)
+        return (self.x, self.y) if self.y is not None else self.x
+
 
 def unpack_x_y_sample_weight(data: Any) -> Batch:
     """Return the parts of what ``train_step`` is given: (x), (x, y) or (x, y, sample_weight), the missing ones None.
@@ -53,7 +59,7 @@ class ArrayBatches:
         class_weight: As for ``class_weights``.
         rng: What draws the order of each epoch; None keeps the given order.
         caller: What errors call the function that was given the data.
-        examine: Called once with the inputs of the first batch and all targets.
+        examine: Called once with the inputs of the first batch, all targets, and that their values may be looked at.
 
     Raises:
         ValueError: The arrays are empty, of different lengths, hold NaN, or the batch size is no positive integer.
@@ -69,7 +75,7 @@ class ArrayBatches:
         class_weight: Any = None,
         rng: np.random.Generator | None = None,
         caller: str = "fit",
-        examine: Callable[[Any, Any], None] | None = None,
+        examine: Callable[[Any, Any, bool], None] | None = None,
     ) -> None:
         batch_size = 32 if batch_size is None else batch_size
         check_count(f"{caller}: batch_size", batch_size, 1)
@@ -84,7 +90,7 @@ class ArrayBatches:
         if class_weight is not None:
             weight = class_weights(y, class_weight, weight, caller)
         if examine is not None:
-            examine(x[: self.batch_size], arrays.y)
+            examine(x[: self.batch_size], arrays.y, True)
         self.sources = Batch(x, y, weight)
 
     def __len__(self) -> int:
@@ -109,8 +115,8 @@ class IterableBatches:
         steps: How many batches an epoch takes; by default all there are.
         class_weight: As for ``class_weights``, applied to each batch.
         caller: What errors call the function that was given the data.
-        examine: Called with the inputs and targets of each batch; the targets are None where looking at their values
-            would mean to wait for a device.
+        examine: Called with the inputs and targets of each batch, and whether the targets' values may be looked at: not
+            where that would be to wait for a device at each step.
 
     Raises:
         ValueError: ``steps`` is no positive integer.
@@ -123,7 +129,7 @@ class IterableBatches:
         *,
         class_weight: Any = None,
         caller: str = "fit",
-        examine: Callable[[Any, Any], None] | None = None,
+        examine: Callable[[Any, Any, bool], None] | None = None,
     ) -> None:
         if steps is not None:
             check_count(f"{caller}: the number of steps", steps, 1)
@@ -165,7 +171,7 @@ class IterableBatches:
         if self.class_weight is not None:
             weight = class_weights(y, self.class_weight, weight, self.caller)
         if self.examine is not None:
-            self.examine(x, arrays.y if arrays.y is not None and _at_hand(arrays.y) else None)
+            self.examine(x, arrays.y, _at_hand(arrays.y))
         return Batch(x, y, weight)
 
 
@@ -180,6 +186,8 @@ def is_arrays(x: Any, y: Any, caller: str) -> bool:
     Raises:
         ValueError: It is neither.
     """
+    if x is None:
+        raise ValueError(f"{caller}: there is no x; give the inputs.")
     if y is not None or isinstance(x, Tensor) or hasattr(x, "__array__"):
         return True
     if not hasattr(x, "__iter__") or isinstance(x, (str, bytes, Mapping)):
@@ -220,9 +228,11 @@ def as_array(value: Any, name: str, caller: str) -> Any:
         try:
             array = np.asarray(value)
         except ValueError as error:
-            raise ValueError(f"{caller}: {name} is no array of numbers ({error}).") from error
+            raise ValueError(
+                f"{caller}: {name} must be an array of numbers, not nested lists of unequal lengths."
+            ) from error
         if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-            what = _shown(value) if array.dtype.kind == "O" else array.dtype
+            what = {"O": _shown(value), "U": "text", "S": "text"}.get(array.dtype.kind, array.dtype)
             raise ValueError(f"{caller}: {name} must be an array of numbers, not {what}.")
         value = array
     if not value.ndim:

@@ -1,16 +1,20 @@
-"""Models: ``Sequential`` stacks layers, ``Model`` is subclassed for anything else."""
+"""Models: ``Sequential`` stacks layers, ``Model`` is subclassed for anything else, ``Ensemble`` averages several."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tinygrad_dnn import registry
+from tinygrad_dnn import ops, registry
 from tinygrad_dnn.layers import InputLayer, Layer
 from tinygrad_dnn.layers.base import Shape
 from tinygrad_dnn.tensor import Tensor
 from tinygrad_dnn.training import Trainer
+
+# The arguments that Layer itself takes.
+_OF_EVERY_LAYER = frozenset(inspect.signature(Layer).parameters)
 
 
 class Model(Trainer):
@@ -154,7 +158,7 @@ class Sequential(Model):
         except BaseException:
             self._stack.pop()
             raise
-        self._examined = None
+        self._examined = (None,)
 
     def pop(self) -> Layer:
         """Take the last layer off and return it.
@@ -166,7 +170,7 @@ class Sequential(Model):
             raise ValueError(f"model {self.name!r} has no layer to take off.")
         if self.built:
             self._shapes.pop()
-        self._examined = None
+        self._examined = (None,)
         return self._stack.pop()
 
     def _append(self, layer: Any) -> None:
@@ -257,3 +261,117 @@ class Sequential(Model):
 
     def _output_shapes(self) -> list[Shape | None]:
         return list(self._shapes) if self.built else [None] * len(self.layers)
+
+
+class Ensemble(Model):
+    """Several models as one, whose output is the mean of theirs.
+
+    Members that were trained apart, from other weights or on other samples, err apart: their mean is as a rule better
+    than each. Compile it to ``evaluate`` it; ``fit`` trains the members together, on the loss of their mean.
+
+    Args:
+        members: Models or layers, at least one, that take the same inputs and give outputs of one shape.
+        **kwargs: Those of ``Layer``.
+
+    Attributes:
+        members: As given, in a list.
+
+    Raises:
+        ValueError: There is no member, or their outputs differ in shape.
+        TypeError: A member is no layer.
+
+    Example:
+        >>> first, second = (td.models.Sequential([td.layers.Dense(1, input_shape=(2,))]) for _ in range(2))
+        >>> x = np.ones((3, 2))
+        >>> together = td.models.Ensemble([first, second]).predict(x)
+        >>> bool(np.allclose(together, (first.predict(x) + second.predict(x)) / 2))
+        True
+
+    Reference:
+        Hansen and Salamon (1990): Neural network ensembles. IEEE PAMI 12.
+    """
+
+    def __init__(self, members: Sequence[Layer], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.members = list(members)
+        if not self.members:
+            raise ValueError(f"ensemble {self.name!r} has no members: give it at least one model.")
+        for member in self.members:
+            if not isinstance(member, Layer):
+                raise TypeError(f"ensemble {self.name!r}: a member is a model or a layer, not {member!r}.")
+
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
+        """Return the mean of the members' outputs."""
+        outputs = [member(inputs) for member in self.members]
+        shapes = {member.name: output.shape for member, output in zip(self.members, outputs, strict=True)}
+        if len(set(shapes.values())) > 1:
+            raise ValueError(f"ensemble {self.name!r}: the members' outputs must have one shape, not {shapes}.")
+        return ops.mean(ops.stack(outputs), 0)
+
+
+def clone_model(model: Model) -> Model:
+    """Return a model of the same architecture with fresh weights: new layers, with the old ones' names and arguments.
+
+    Weights are drawn anew, unless an initializer has a seed. A model that is built gives one that is built. It is not
+    compiled. To have the weights too: ``clone.set_weights(model.get_weights())``.
+
+    Args:
+        model: A ``Sequential`` or an ``Ensemble`` of layers that can be remade, or a model whose class defines
+            ``get_config`` and can be made from it.
+
+    Raises:
+        ValueError: A layer cannot be remade: its ``get_config`` lacks an argument, or something has no name that it is
+            registered under.
+
+    Example:
+        >>> model = td.models.Sequential([td.layers.InputLayer(shape=(3,)), td.layers.Dense(2, name="outputs")])
+        >>> clone = td.models.clone_model(model)
+        >>> clone.layers[0].name, clone.layers[0] is model.layers[0]
+        ('outputs', False)
+        >>> clone.set_weights(model.get_weights())
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"clone_model: it takes a model, not {type(model).__name__}.")
+    clone: Model = remade(model)
+    if model._build_shape is not None:
+        # By a run on zeros: layers that a model makes its own use of are built only when they are called.
+        clone.compute_output_shape(model._build_shape)
+    return clone
+
+
+def remade(layer: Layer, done: dict[int, Layer] | None = None) -> Any:
+    """Return a new layer made with the arguments of another; without its weights.
+
+    Args:
+        layer: The layer, or a model.
+        done: The layers remade so far by the id of the old one, so that one that is shared is so again.
+
+    Raises:
+        ValueError: Its configuration lacks an argument, or cannot be written.
+
+    Example:
+        >>> td.models.remade(td.layers.Dense(3, name="last")).units
+        3
+    """
+    done = {} if done is None else done
+    if id(layer) not in done:
+        done[id(layer)] = _remade(layer, done)
+    return done[id(layer)]
+
+
+def _remade(layer: Layer, done: dict[int, Layer]) -> Layer:
+    cls = type(layer)
+    if cls in (Sequential, Ensemble):
+        inside = layer._stack if isinstance(layer, Sequential) else layer.members  # type: ignore[attr-defined]
+        return cls([remade(part, done) for part in inside], **Layer.get_config(layer))
+    try:
+        config = layer.get_config()
+        wanted = inspect.signature(cls).parameters.values()
+        named = [p.name for p in wanted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        # What Layer's own configuration leaves out is at its default.
+        lacking = [name for name in named if name not in config and name not in _OF_EVERY_LAYER]
+        if lacking:
+            raise ValueError(f"get_config() of {cls.__name__} does not return the argument {lacking[0]!r}")
+        return cls.from_config(config)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{layer.name!r} of class {cls.__name__} cannot be made again: {error}") from error

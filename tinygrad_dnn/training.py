@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -34,13 +35,9 @@ class Trainer(Learner):
 
     history: History
     stop_training: bool = False
-    # The lengths of a sample of inputs and of targets that were found to fit, and those of the outputs.
-    _examined: tuple[Any, Any] | None = None
+    # For which compilation, and which lengths of a sample's inputs and targets, a step was tried; and the outputs'.
+    _examined: tuple[Any, ...] = (None,)
     _output_lengths: tuple[int, ...] = ()
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        super().compile(*args, **kwargs)
-        self._examined = None
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -109,18 +106,18 @@ class Trainer(Learner):
             validation_batch_size = batch_size
         batches: Batches
         if is_arrays(x, y, "fit"):
-            _refuse("fit", "an iterable of batches", steps_per_epoch=steps_per_epoch)
+            _refuse("fit", _FOR_BATCHES, steps_per_epoch=steps_per_epoch)
             given = Batch(x, y, sample_weight)
             if validation_split and validation_data is None:
                 given, validation_data = split_validation(checked_arrays(given, "fit"), validation_split)
             batches = ArrayBatches(
                 *given, batch_size, class_weight=class_weight, rng=ops.random.generator() if shuffle else None,
-                examine=self._examiner("train_step"),
+                examine=self._examiner("train_step", "fit"),
             )  # fmt: skip
         else:
-            _refuse("fit", "arrays", validation_split=validation_split or None, sample_weight=sample_weight)
+            _refuse("fit", _FOR_ARRAYS, validation_split=validation_split or None, sample_weight=sample_weight)
             batches = IterableBatches(
-                x, steps_per_epoch, class_weight=class_weight, examine=self._examiner("train_step")
+                x, steps_per_epoch, class_weight=class_weight, examine=self._examiner("train_step", "fit")
             )
         validation = None
         if validation_data is not None:
@@ -170,11 +167,11 @@ class Trainer(Learner):
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> Batches:
         caller = "fit, validation_data"
-        examine = self._examiner("test_step")
+        examine = self._examiner("test_step", caller)
         if isinstance(data, Tensor) or hasattr(data, "__array__"):
             raise ValueError(f"{caller}: it must be a tuple (x, y) or batches of such, not inputs alone.")
         if isinstance(data, (tuple, list)) and data and not isinstance(data[0], tuple):
-            _refuse(caller, "an iterable of batches", validation_steps=steps)
+            _refuse(caller, _FOR_BATCHES, validation_steps=steps)
             batch = unpack_x_y_sample_weight(tuple(data))
             return ArrayBatches(*batch, batch_size, caller=caller, examine=examine)
         if not isinstance(data, Iterable):
@@ -211,13 +208,13 @@ class Trainer(Learner):
             ValueError: The data do not fit each other, the model or the loss.
         """
         self._require_compiled("evaluate")
-        examine = self._examiner("test_step")
+        examine = self._examiner("test_step", "evaluate")
         batches: Batches
         if is_arrays(x, y, "evaluate"):
-            _refuse("evaluate", "an iterable of batches", steps=steps)
+            _refuse("evaluate", _FOR_BATCHES, steps=steps)
             batches = ArrayBatches(x, y, sample_weight, batch_size, caller="evaluate", examine=examine)
         else:
-            _refuse("evaluate", "arrays", sample_weight=sample_weight)
+            _refuse("evaluate", _FOR_ARRAYS, sample_weight=sample_weight)
             batches = IterableBatches(x, steps, caller="evaluate", examine=examine)
         calls = CallbackList(_as_list(callbacks), self, {"steps": len(batches) or None, "verbose": verbose})
         values = self._test_epoch(batches, calls)
@@ -225,9 +222,7 @@ class Trainer(Learner):
             print(ProgbarLogger.text(values), flush=True)
         return _returned(values, return_dict)
 
-    def _test_epoch(
-        self, batches: Batches, calls: CallbackList, between: BetweenSteps | None = None
-    ) -> dict[str, Any]:
+    def _test_epoch(self, batches: Batches, calls: CallbackList, between: BetweenSteps | None = None) -> dict[str, Any]:
         self.reset_metrics()
         calls("test_begin", Logs())
         largest = self._largest_matrix()
@@ -261,7 +256,7 @@ class Trainer(Learner):
         """
         batches: Batches
         if is_arrays(x, None, "predict"):
-            _refuse("predict", "an iterable of batches", steps=steps)
+            _refuse("predict", _FOR_BATCHES, steps=steps)
             batches = ArrayBatches(x, batch_size=batch_size, caller="predict")
         else:
             batches = IterableBatches(x, steps, caller="predict")
@@ -272,7 +267,7 @@ class Trainer(Learner):
         for step, batch in enumerate(batches):
             calls("predict_batch_begin", step, Logs())
             with _products(batch, largest):
-                outputs.append(self.predict_step(_packed(batch)))
+                outputs.append(self.predict_step(batch.packed()))
             calls("predict_batch_end", step, Logs({"outputs": outputs[-1]}))
         calls("predict_end", Logs())
         return np.concatenate([part.numpy() for part in outputs])
@@ -311,34 +306,39 @@ class Trainer(Learner):
             ValueError: The data do not fit the model.
         """
         (batch,) = IterableBatches([x], caller="predict_on_batch")
-        return self.predict_step(_packed(batch)).numpy()
+        return self.predict_step(batch.packed()).numpy()
 
     def _on_batch(self, kind: str, given: Batch, class_weight: Any, return_dict: bool) -> Any:
         caller = f"{kind}_on_batch"
         self._require_compiled(caller)
         (batch,) = IterableBatches(
-            [tuple(given)], class_weight=class_weight, caller=caller, examine=self._examiner(f"{kind}_step")
+            [tuple(given)], class_weight=class_weight, caller=caller, examine=self._examiner(f"{kind}_step", caller)
         )
         self.reset_metrics()
         return _returned(dict(self._run(f"{kind}_step", batch, self._largest_matrix())), return_dict)
 
     # -- before the first step -----------------------------------------------------------------------------------------
 
-    def _examiner(self, step: str) -> Callable[[Tensor, Any], None] | None:
+    def _examiner(self, step: str, caller: str) -> Callable[[Tensor, Any, bool], None] | None:
         """Return ``_examine``; or None where a subclass has a step of its own, which may want any kind of data."""
-        return self._examine if getattr(type(self), step) is getattr(Learner, step) else None
+        return functools.partial(self._examine, caller) if self._inherits(step) else None
 
-    def _examine(self, x: Tensor, y: Any) -> None:
+    def _inherits(self, *methods: str) -> bool:
+        return all(getattr(type(self), method) is getattr(Learner, method) for method in methods)
+
+    def _examine(self, caller: str, x: Tensor, y: Any, look: bool) -> None:
         """Build the model and try its loss on one batch, and let the loss look at all targets, before any step.
 
         A step that fails half way would leave moving averages and random streams changed.
 
         Args:
+            caller: What errors call the function that was given the data.
             x: The inputs of one batch.
-            y: The targets of that batch, and of others, where they are at hand; or None.
+            y: The targets of that batch, and of others, or None.
+            look: Whether the values of the targets may be looked at.
         """
-        lengths = x.shape[1:], None if y is None else y.shape[1:]
-        fresh = self._examined != lengths
+        examined = self._loss_tracker, x.shape[1:], None if y is None else y.shape[1:]
+        fresh = self._examined != examined
         with no_grad():
             if fresh:
                 outputs = self(x, training=False)
@@ -349,15 +349,22 @@ class Trainer(Learner):
                     )
                 self._output_lengths = outputs.shape[1:]
             check = targets_check(self._loss)
-            if check is not None and y is not None:
-                check(y, (len(y), *self._output_lengths))
-            if fresh and y is not None and type(self).compute_loss is Learner.compute_loss:
-                self.compute_loss(x, resident(y[: len(x)]), outputs, training=False)
-        self._examined = lengths
+            if look and y is not None and check is not None:
+                try:
+                    check(y, (len(y), *self._output_lengths))
+                except ValueError as error:
+                    raise ValueError(f"{caller}: {error}") from None
+            if fresh and self._inherits("compute_loss", "compute_metrics"):
+                targets = None if y is None else resident(y[: len(x)])
+                self.compute_loss(x, targets, outputs, training=False)
+                if self._examined[0] is not self._loss_tracker:  # the metrics have no values yet that would be lost
+                    self.compute_metrics(x, targets, outputs)
+                    self.reset_metrics()
+        self._examined = examined
 
     def _run(self, step: str, batch: Batch, largest: int) -> Logs:
         with _products(batch, largest):
-            values = getattr(self, step)(_packed(batch))
+            values = getattr(self, step)(batch.packed())
         if not isinstance(values, dict):
             raise TypeError(
                 f"{step} of model {self.name!r} must return a dict of values by name, not {type(values).__name__}."
@@ -370,13 +377,6 @@ class Trainer(Learner):
 
 def _products(batch: Batch, largest: int) -> contextlib.AbstractContextManager[object]:
     return backend.current().products_of(samples_of(batch.x) * largest)
-
-
-def _packed(batch: Batch) -> Any:
-    """Return a batch as Keras hands it to ``train_step``: x, (x, y) or (x, y, sample_weight)."""
-    if batch.sample_weight is not None:
-        return tuple(batch)
-    return (batch.x, batch.y) if batch.y is not None else batch.x
 
 
 def _returned(values: dict[str, Any], return_dict: bool) -> Any:
@@ -392,8 +392,12 @@ def _as_list(callbacks: Any) -> list[Any]:
     return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
 
 
-def _refuse(caller: str, belongs_to: str, **given: Any) -> None:
+_FOR_BATCHES = "is for an iterable of batches, and these data are all samples at once"
+_FOR_ARRAYS = "is for arrays, and these data are an iterable of batches"
+
+
+def _refuse(caller: str, reason: str, **given: Any) -> None:
     """Raise ValueError if an argument was given that says nothing about this kind of data."""
     for name, value in given.items():
         if value is not None:
-            raise ValueError(f"{caller}: {name} is for {belongs_to}, and the data are something else: leave it out.")
+            raise ValueError(f"{caller}: {name} {reason}: leave it out.")

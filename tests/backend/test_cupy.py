@@ -20,6 +20,7 @@ import pytest
 import tinygrad_dnn.backend as backends
 from tinygrad_dnn.backend.base import philox_uniform
 from tinygrad_dnn.backend.cupy import PHILOX_SOURCE, CupyBackend
+from tinygrad_dnn.backend.special import erf
 from tinygrad_dnn.backend.strict_table import CONSTANTS, SIGNATURES, UFUNCS
 
 # -- the kernel, emulated from its own source --------------------------------------------------------------------------
@@ -165,7 +166,7 @@ class StandInArray:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Put modules that look like cupy and cupyx in their place."""
     calls: list[str] = []
-    cupy, cupyx = ModuleType("cupy"), ModuleType("cupyx")
+    cupy, cupyx, special = ModuleType("cupy"), ModuleType("cupyx"), ModuleType("cupyx.scipy.special")
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, deviceSynchronize=lambda: calls.append("synchronize"))
     cupy.__dict__.update(
         __version__="14.2.0",
@@ -180,7 +181,10 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
     )
     cupyx.__dict__["scatter_add"] = lambda a, index, v: np.add.at(a.array, index, v)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
+    # CuPy's erf, too, has no float16 of its own.
+    special.__dict__["erf"] = lambda a: StandInArray(erf(a.array.astype(np.result_type(a.dtype, np.float32))))
     monkeypatch.setitem(sys.modules, "cupyx", cupyx)
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", special)
     return cupy
 
 
@@ -223,6 +227,10 @@ def test_the_backend_passes_on_to_cupy(stand_in: Any) -> None:
     assert xp.exp is stand_in.exp
     assert xp.scatter_add(x, np.array([0, 0]), 1.0) is x
     np.testing.assert_array_equal(xp.to_host(x), [2, 0, 0])
+    for dtype in (np.float16, np.float32, np.float64):
+        halves = xp.erf(xp.from_host(np.array([0.5], dtype)))
+        assert halves.dtype == dtype
+        np.testing.assert_array_equal(xp.to_host(halves), erf(np.array([0.5], dtype)))
     xp.synchronize()
     assert stand_in.calls == ["synchronize"]
     for missing in ("no_such_function", "_hidden"):

@@ -14,7 +14,8 @@ import numpy as np
 import storage
 
 TOPICS = (
-    "optimizers normalization losses activations initializers metrics training callbacks regularization schedules"
+    "optimizers normalization losses activations initializers metrics training callbacks regularization schedules "
+    "layers convolution"
 ).split()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_dnn.layers.arguments import as_number, as_shape, unique_name
+from tinygrad_dnn.layers.arguments import as_axes, as_number, as_seed, as_shape, unique_name
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,27 @@ def test_a_number_becomes_python_s(value: Any) -> None:
 def test_what_is_no_such_number(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^layer 'x': rate must be below 1, not "):
         as_number(value, "layer 'x': rate", "below 1", lambda v: v < 1)
+
+
+@pytest.mark.parametrize(("axis", "axes"), [(-1, (-1,)), ([1, 2], (1, 2)), ((), ()), (np.int64(3), (3,))])
+def test_an_axis_or_several_become_a_tuple(axis: Any, axes: tuple[int, ...]) -> None:
+    assert as_axes(axis, "layer 'x': axis") == axes
+
+
+@pytest.mark.parametrize("axis", [None, "last", 1.0, True, [1, None]])
+def test_what_is_no_axis(axis: Any) -> None:
+    with pytest.raises(ValueError, match=r"^layer 'x': axis must be an integer or a sequence of integers, not "):
+        as_axes(axis, "layer 'x': axis")
+
+
+@pytest.mark.parametrize("seed", [None, 0, 2**63 - 1, np.int64(4)])
+def test_a_seed_is_none_or_an_integer(seed: Any) -> None:
+    found = as_seed(seed, "layer 'x'")
+    assert found == seed
+    assert type(found) in (int, type(None))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 0.5, "x"])
+def test_what_is_no_seed(seed: Any) -> None:
+    with pytest.raises(ValueError, match=r"^layer 'x': seed must be None or an integer from 0 to 2\*\*63 - 1, not "):
+        as_seed(seed, "layer 'x'")

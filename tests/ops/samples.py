@@ -6,6 +6,7 @@ A new primitive adds its own here: tests/ops/test_conformance.py fails for one t
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy as np
 from tinygrad_dnn import ops
 from tinygrad_dnn.backend.base import philox_uniform
 from tinygrad_dnn.graph import Primitive
-from tinygrad_dnn.ops import elementwise, index, linalg, random, reduce, shape
+from tinygrad_dnn.ops import elementwise, index, linalg, random, reduce, shape, window
 from tinygrad_dnn.ops.cast import ASSIGN, CAST
 from tinygrad_dnn.tensor import Tensor, apply
 
@@ -163,6 +164,8 @@ def _elementwise() -> Iterator[Sample]:
     for primitive in (elementwise.LOG, elementwise.LOG1P, elementwise.SQRT):
         yield from _unary(primitive, positive)
     yield from _unary(elementwise.FLOOR, distinct)
+    for size in SHAPES:
+        yield Sample(elementwise.ERF, _erf, (signed(size),))
     for special in (elementwise.ISFINITE, elementwise.ISNAN):
         yield Sample(special, getattr(np, special.name), (np.array([0.0, np.inf, -np.inf, np.nan]),), note=" special")
     for primitive in (elementwise.ADD, elementwise.SUBTRACT, elementwise.MULTIPLY, elementwise.DIVIDE):
@@ -191,6 +194,10 @@ def _elementwise() -> Iterator[Sample]:
         yield Sample(elementwise.WHERE, np.where, (booleans(one), signed(other, 1), signed(one, 2)))
     yield Sample(elementwise.WHERE, np.where, (booleans((2, 3)), signed((3,)), 0.5))
     yield Sample(elementwise.WHERE, np.where, (booleans((2, 3)), 0.5, signed((2, 1))))
+
+
+def _erf(x: np.ndarray) -> np.ndarray:
+    return np.asarray(np.vectorize(math.erf, [float])(x)).astype(x.dtype)
 
 
 def _cast() -> Iterator[Sample]:
@@ -330,6 +337,73 @@ def _uniform() -> Iterator[Sample]:
             yield Sample(random.UNIFORM, bound, (np.array([5, 2, 3]),), attributes, f" {size} {dtype.__name__}")
 
 
+# Images, window, strides, dilation, filters: the general case, windows apart, with gaps, no images, and one element.
+WINDOWED: list[tuple[tuple[int, ...], tuple[int, int], tuple[int, int], tuple[int, int], int]] = [
+    ((2, 3, 4, 2), (2, 3), (1, 1), (1, 1), 3),
+    ((1, 4, 3, 1), (2, 1), (2, 3), (1, 1), 2),
+    ((1, 4, 5, 2), (2, 2), (1, 2), (3, 2), 1),
+    ((0, 2, 2, 1), (2, 2), (1, 1), (1, 1), 1),
+    ((1, 1, 1, 1), (1, 1), (1, 1), (1, 1), 1),
+]
+
+
+def _window() -> Iterator[Sample]:
+    for size, reach, strides, dilation, filters in WINDOWED:
+        note = f" {reach} {strides} {dilation}"
+        steps: dict[str, Any] = {"strides": strides, "dilation": dilation}
+        x, kernel = signed(size), signed((*reach, size[3], filters), 1)
+        seen = windows_of(x, reach, strides, dilation)
+        y = signed((*seen.shape[:3], filters), 2)
+        within, inside = {**steps, "size": reach}, {**steps, "size": size[1:3]}
+        bound: Callable[..., Any] = lambda x, a=(reach, strides, dilation): windows_of(x, *a)  # noqa: E731
+        yield Sample(window.WINDOWS, bound, (x,), within, note)
+        bound = lambda x, a=(size[1:3], strides, dilation): folded(x, *a)  # noqa: E731
+        yield Sample(window.FOLD, bound, (signed(seen.shape, 3),), inside, note)
+        bound = lambda x, k, a=(reach, strides, dilation): np.einsum(  # noqa: E731
+            "nrsijc,ijcf->nrsf", windows_of(x, *a), k
+        )
+        yield Sample(window.CONVOLVE, bound, (x, kernel), steps, note)
+        bound = lambda y, k, a=(size[1:3], strides, dilation): folded(  # noqa: E731
+            np.einsum("nrsf,ijcf->nrsijc", y, k), *a
+        )
+        yield Sample(window.CONVOLVE_TRANSPOSED, bound, (y, kernel), inside, note)
+        bound = lambda x, y, a=(reach, strides, dilation): np.einsum(  # noqa: E731
+            "nrsijc,nrsf->ijcf", windows_of(x, *a), y
+        )
+        yield Sample(window.CONVOLVE_KERNEL, bound, (x, y), within, note)
+
+
+def _seen(
+    lengths: Sequence[int], size: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int]
+) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
+    """Yield each row and column of windows with the rows and columns of the image that the window sees."""
+    spans = [(n - 1) * d + 1 for n, d in zip(size, dilation, strict=True)]
+    counts = [(n - span) // s + 1 for n, span, s in zip(lengths, spans, strides, strict=True)]
+    for spot in np.ndindex(*counts):
+        starts = [i * s for i, s in zip(spot, strides, strict=True)]
+        yield spot, tuple(slice(a, a + n, d) for a, n, d in zip(starts, spans, dilation, strict=True))
+
+
+def windows_of(
+    x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int]
+) -> np.ndarray:
+    """Return the windows of images, copied one by one: (batch, rows, columns, *size, channels)."""
+    found = {spot: x[:, rows, columns] for spot, (rows, columns) in _seen(x.shape[1:3], size, strides, dilation)}
+    down, right = (i + 1 for i in max(found))
+    out = np.stack([found[i, j] for i in range(down) for j in range(right)], axis=1)
+    return out.reshape(len(x), down, right, *size, x.shape[3])
+
+
+def folded(
+    x: np.ndarray, lengths: Sequence[int], strides: tuple[int, int], dilation: tuple[int, int]
+) -> np.ndarray:
+    """Return the sum of windows at their places in images, added one by one."""
+    out = np.zeros((len(x), *lengths, x.shape[-1]), x.dtype)
+    for (i, j), (rows, columns) in _seen(lengths, x.shape[3:5], strides, dilation):
+        out[:, rows, columns] += x[:, i, j]
+    return out
+
+
 SAMPLES: list[Sample] = [
     *_elementwise(),
     *_cast(),
@@ -338,4 +412,5 @@ SAMPLES: list[Sample] = [
     *_linalg(),
     *_index(),
     *_uniform(),
+    *_window(),
 ]

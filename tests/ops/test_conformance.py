@@ -11,11 +11,14 @@ import pytest
 import tinygrad_dnn as td
 from tests.ops.samples import SAMPLES, Sample, primitives
 from tinygrad_dnn.graph import Primitive
+from tinygrad_dnn.ops import window
 from tinygrad_dnn.tensor import Tensor
 from tinygrad_dnn.testing import check_grads
 
 PRIMITIVES = list(primitives().values())
 DIFFERENTIABLE = [primitive for primitive in PRIMITIVES if primitive.vjps]
+# Those whose inputs have axes by their nature.
+WITH_AXES = {"matmul", "concatenate", "cumsum", *(p.name for p in vars(window).values() if isinstance(p, Primitive))}
 
 
 def cases(primitive: Primitive) -> list[tuple[Sample, bool]]:
@@ -80,7 +83,7 @@ def test_samples_hold_empty_0d_and_strided_inputs(primitive: Primitive) -> None:
     inputs = [x for sample, _ in chosen for x in sample.arrays]
     assert any(strided for _, strided in chosen)
     assert any(not x.size for x in inputs)
-    assert primitive.name in ("matmul", "concatenate", "cumsum") or any(not x.ndim for x in inputs)
+    assert primitive.name in WITH_AXES or any(not x.ndim for x in inputs)
 
 
 @pytest.mark.parametrize("primitive", PRIMITIVES, ids=repr)

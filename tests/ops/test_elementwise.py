@@ -132,6 +132,20 @@ def test_extremes_of_functions_of_positive_numbers(name: str, backend: str) -> N
         np.testing.assert_allclose(td.grad(out.sum(), x).numpy(), slopes[name](exact), rtol=1e-6)
 
 
+def test_erf_at_extremes_and_of_integers(backend: str) -> None:
+    x = td.tensor(np.array(EXTREMES, np.float32), requires_grad=True)
+    exact = x.numpy().astype(np.float64)
+    np.testing.assert_allclose(td.erf(x).numpy(), [math.erf(v) for v in exact], rtol=1e-6)
+    (slope,) = td.grad(td.erf(x).sum(), [x], create_graph=True)
+    expected = 2 / np.sqrt(np.pi) * np.exp(-(exact**2))
+    np.testing.assert_allclose(slope.detach().numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(td.grad(slope.sum(), x).numpy(), -2 * exact * expected, rtol=1e-6)
+    for values in ([1, 2], [True, False]):
+        out = td.erf(values)
+        assert out.dtype == td.backend.floatx()
+        np.testing.assert_allclose(out.numpy(), [math.erf(v) for v in values], rtol=1e-6)
+
+
 def test_outside_the_domain_is_nan(backend: str) -> None:
     with np.errstate(invalid="ignore"):
         for out in (td.log([-1.0]), td.sqrt([-1.0]), td.log1p([-2.0]), td.power([-8.0], 1 / 3)):

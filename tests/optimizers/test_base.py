@@ -74,6 +74,14 @@ def test_apply_takes_the_gradients_that_backward_accumulated_and_leaf_tensors(ba
     assert weight.tolist() == [0.0]
 
 
+def test_apply_takes_gradients_from_the_host(backend: str) -> None:
+    first, second = variable([2.0]), variable([2.0], "float64")
+    td.optimizers.SGD(0.5, clipvalue=3.0).apply([np.array([4.0]), [1.0]], [first, second])
+    assert [(w.item(), w.dtype, w.backend.name) for w in (first, second)] == [
+        (0.5, np.float32, backend), (1.5, np.float64, backend),
+    ]  # fmt: skip
+
+
 def test_nothing_is_recorded_and_the_gradients_stay_as_they_are(backend: str) -> None:
     weight, gradient = variable([1.0, 2.0]), td.tensor([0.5, 0.5], requires_grad=True)
     optimizer = td.optimizers.Adam(clipnorm=0.1, use_ema=True, weight_decay=0.1)
@@ -173,6 +181,7 @@ def test_a_rule_is_init_update_and_begin_step(backend: str) -> None:
     optimizer, matrix, vector = Halving(), variable(np.zeros((2, 3))), variable(np.zeros(3))
     for _ in range(2):
         optimizer.apply([grad(np.ones((2, 3))), grad(np.ones(3))], [matrix, vector])
+    assert td.optimizers.Optimizer().learning_rate.item() == np.float32(0.001)
     # Factors 1 and 1/2, sums 1 and 2: the step is 1 each time.
     np.testing.assert_array_equal(matrix.numpy(), np.full((2, 3), -2.0))
     np.testing.assert_array_equal(vector.numpy(), np.full(3, -2.0))

@@ -308,6 +308,23 @@ def test_argument_out_of_range(argument: str, values: list[Any], expected: str) 
             td.optimizers.SGD(**{argument: value})
 
 
+EDGES: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"momentum": 0, "weight_decay": 0, "ema_momentum": 0}),
+    ("SGD", {"momentum": 1, "ema_momentum": 1, "ema_overwrite_frequency": 1, "learning_rate": 0}),
+    ("RMSprop", {"rho": 0, "momentum": 0, "epsilon": 0, "gradient_accumulation_steps": 2}),
+    ("RMSprop", {"momentum": 1}),
+    ("Adam", {"beta_1": 0, "beta_2": 0, "epsilon": 0}),
+    ("Nadam", {"beta_1": 0, "beta_2": 0, "epsilon": 0, "momentum_decay": 0}),
+]
+
+
+@pytest.mark.parametrize(("cls", "arguments"), EDGES)
+def test_the_ends_of_a_range_belong_to_it(backend: str, cls: str, arguments: dict[str, Any]) -> None:
+    optimizer = getattr(td.optimizers, cls)(**arguments)
+    assert {key: optimizer.get_config()[key] for key in arguments} == arguments
+    assert np.isfinite(path(optimizer, [1.0], [[0.5]] * 4)).all()
+
+
 @pytest.mark.parametrize(
     "pair", [("clipnorm", "clipvalue"), ("clipnorm", "global_clipnorm"), ("clipvalue", "global_clipnorm")]
 )

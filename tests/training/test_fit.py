@@ -1,4 +1,4 @@
-"""What fit, evaluate and predict do with data: order, epochs, validation, iterables, and when they wait for the device."""
+"""What fit, evaluate and predict do with data: order, epochs, validation, iterables, waits for the device."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def orders(**options: Any) -> list[list[float]]:
     model = spy()
     model.fit(X, Y, batch_size=4, epochs=3, verbose=0, **options)
     assert [len(batch) for batch in model.trained] == [4, 4, 2] * 3
-    return [sum(model.trained[i : i + 3], []) for i in (0, 3, 6)]
+    return [[sample for batch in model.trained[i : i + 3] for sample in batch] for i in (0, 3, 6)]
 
 
 # -- the order of the samples ------------------------------------------------------------------------------------------
@@ -303,7 +303,9 @@ def test_an_iterable_object_is_asked_anew_in_each_epoch() -> None:
 
 def test_a_generator_that_runs_dry_says_so_and_keeps_what_was_learned() -> None:
     model = spy()
-    with pytest.raises(ValueError, match=r"fit: the data ran out after 0 batches: a generator can be gone through once"):
+    with pytest.raises(
+        ValueError, match=r"fit: the data ran out after 0 batches: a generator can be gone through once"
+    ):
         model.fit(((X, Y) for _ in range(2)), epochs=2, verbose=0)
     assert len(model.history.history["loss"]) == 1
     assert int(model.optimizer.step) == 2
@@ -327,6 +329,24 @@ def test_evaluate_and_predict_take_batches() -> None:
     whole = model.evaluate(X, LABELS, verbose=0)
     assert model.evaluate([(X[:4], LABELS[:4]), (X[4:], LABELS[4:])], verbose=0) == pytest.approx(whole, rel=1e-6)
     assert model.evaluate(((X, LABELS) for _ in range(9)), steps=2, verbose=0) == pytest.approx(whole, rel=1e-6)
+
+
+def test_batches_may_be_of_different_lengths() -> None:
+    class Averaging(td.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(1)
+
+        def call(self, inputs: td.Tensor) -> td.Tensor:
+            return self.dense(td.mean(inputs, axis=1))
+
+    model = Averaging()
+    model.compile(td.optimizers.SGD(0.0), "mse", metrics=["mae"])
+    data = [(np.full((2, length, 4), length, np.float32), np.zeros((2, 1))) for length in (3, 5, 2)]
+    history = model.fit(data, verbose=0).history
+    errors = np.array([model.predict_on_batch(x)[0, 0] for x, _ in data])
+    assert history["loss"] == pytest.approx([np.mean(errors**2)], rel=1e-5)
+    assert history["mae"] == pytest.approx([np.mean(np.abs(errors))], rel=1e-5)
 
 
 # -- stopping ----------------------------------------------------------------------------------------------------------

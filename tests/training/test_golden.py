@@ -32,7 +32,9 @@ def compiled(case: dict[str, Any]) -> td.Sequential:
     model = td.Sequential([td.layers.InputLayer(shape=(20,))])
     for entry in case["layers"]:
         config = {
-            key: MODULES[key].get({"class_name": value["class"], "config": value["config"]}) if key in MODULES else value
+            key: MODULES[key].get({"class_name": value["class"], "config": value["config"]})
+            if key in MODULES
+            else value
             for key, value in entry["config"].items()
         }
         layer = getattr(td.layers, entry["class"])(**config)

@@ -48,6 +48,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def erf(self, x: Array) -> Array:
+        """Return the error function of floating-point numbers, in their own dtype."""
+
+    @abstractmethod
     def synchronize(self) -> None:
         """Wait until everything asked of the device is done."""
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn.backend import special
 from tinygrad_dnn.backend.base import Array, Backend, philox_uniform
-
 
 # Below this, a second BLAS thread gains a few per cent on an idle machine and costs a factor of seven on a busy one,
 # where each product waits for a thread that is not running (a step of 20 layers of 100 units, batch 32, two cores).
@@ -39,6 +39,9 @@ class NumpyBackend(Backend):
 
     def uniform(self, state: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         return philox_uniform(state, shape, dtype)
+
+    def erf(self, x: Array) -> Array:
+        return special.erf(x)
 
     def synchronize(self) -> None:
         """NumPy has finished when its call returns."""

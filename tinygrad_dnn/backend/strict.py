@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn.backend import special
 from tinygrad_dnn.backend.base import Array, Backend, philox_uniform
 from tinygrad_dnn.backend.numpy import NumpyBackend
 from tinygrad_dnn.backend.strict_array import StrictArray, array_data, fresh, operand_data
@@ -19,6 +20,7 @@ __all__ = ["StrictArray", "StrictBackend"]
 
 _ADDED_ATOMICALLY = frozenset("iIlLqQefd")
 _UNIFORM = seed_of("uniform")
+_ERF = seed_of("erf")
 
 
 class StrictBackend(Backend):
@@ -143,6 +145,9 @@ class StrictBackend(Backend):
         if words.dtype != np.int64 or words.shape != (3,):
             raise TypeError(f"uniform takes a state of three int64, not {words.dtype} of shape {words.shape}")
         return fresh(varied(_UNIFORM, philox_uniform(words, shape, supported(dtype))))
+
+    def erf(self, x: Array) -> Array:
+        return fresh(varied(_ERF, special.erf(array_data("erf", x))))
 
     def products_of(self, multiplications: int) -> AbstractContextManager[object]:
         """Suit the BLAS that computes for it, as the NumPy backend does."""

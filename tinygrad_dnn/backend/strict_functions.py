@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -269,12 +270,17 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind") -> None:
     np.copyto(target, values, casting=casting)
 
 
+def sliding_window_view(x: Any, window_shape: Any, axis: Any = None) -> StrictArray:
+    """Return the windows along some axes as a view."""
+    return adopt(np.lib.stride_tricks.sliding_window_view(array_data("sliding_window_view", x), window_shape, axis), x)
+
+
 def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
     """Return the dtype that operands would give together."""
     return np.result_type(*(x._data if type(x) is StrictArray else x for x in arrays_and_dtypes))
 
 
-SPECIAL: dict[str, Callable[..., Any]] = {
+SPECIAL: dict[str, Any] = {
     function.__name__: function
     for function in (
         argsort,
@@ -292,6 +298,7 @@ SPECIAL: dict[str, Callable[..., Any]] = {
         where,
     )
 }
+SPECIAL["lib"] = SimpleNamespace(stride_tricks=SimpleNamespace(sliding_window_view=sliding_window_view))
 
 
 def _operator(name: str, function: Callable[..., Any], *, reverse: bool = False, in_place: bool = False) -> Any:

@@ -6,20 +6,57 @@ from typing import Any
 
 from tinygrad_dnn import registry
 from tinygrad_dnn.hookspecs import Register, hookimpl
+from tinygrad_dnn.layers.activation import ELU, LeakyReLU, PReLU, ReLU, RReLU, Softmax
 from tinygrad_dnn.layers.base import Layer
+from tinygrad_dnn.layers.convolution import Conv2D, ZeroPadding2D
 from tinygrad_dnn.layers.core import Activation, Dense, Flatten, InputLayer
 from tinygrad_dnn.layers.dropout import AlphaDropout, Dropout
-from tinygrad_dnn.layers.normalization import BatchNormalization
+from tinygrad_dnn.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from tinygrad_dnn.layers.noise import GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
+from tinygrad_dnn.layers.normalization import BatchNormalization, LayerNormalization
+from tinygrad_dnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from tinygrad_dnn.layers.reshaping import Normalization, Permute, RepeatVector, Rescaling, Reshape
 
 __all__ = [
     "Activation",
+    "Add",
     "AlphaDropout",
+    "Average",
+    "AveragePooling2D",
+    "AvgPool2D",
     "BatchNormalization",
+    "Concatenate",
+    "Conv2D",
     "Dense",
     "Dropout",
+    "ELU",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling2D",
+    "GlobalAvgPool2D",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
+    "MaxPool2D",
+    "MaxPooling2D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Normalization",
+    "PReLU",
+    "Permute",
+    "RReLU",
+    "ReLU",
+    "RepeatVector",
+    "Rescaling",
+    "Reshape",
+    "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "Subtract",
+    "ZeroPadding2D",
     "get",
 ]
 
@@ -37,5 +74,13 @@ def get(identifier: Any) -> Any:
 @hookimpl
 def register_layers(register: Register) -> None:
     """Register the built-in layers, as a plugin registers its own."""
-    for layer in (InputLayer, Flatten, Activation, Dense, BatchNormalization, Dropout, AlphaDropout):
+    for layer in (
+        InputLayer, Flatten, Activation, Dense,
+        ReLU, LeakyReLU, PReLU, RReLU, ELU, Softmax,
+        BatchNormalization, LayerNormalization,
+        Dropout, AlphaDropout, SpatialDropout1D, SpatialDropout2D, GaussianDropout, GaussianNoise,
+        Reshape, Permute, RepeatVector, Rescaling, Normalization,
+        Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate,
+        Conv2D, ZeroPadding2D, MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D,
+    ):  # fmt: skip
         register(layer)

@@ -46,3 +46,28 @@ def as_number(value: Any, owner: str, expected: str, holds: Callable[[float], bo
     if isinstance(value, bool) or not isinstance(value, Real) or not holds(float(value)):
         raise ValueError(f"{owner} must be {expected}, not {value!r}.")
     return float(value)
+
+
+def as_axes(axis: Any, owner: str) -> tuple[int, ...]:
+    """Return an axis, or a sequence of axes, as a tuple; ``owner`` is what an error calls it.
+
+    Raises:
+        ValueError: It is no integer and no sequence of integers.
+    """
+    given = axis if isinstance(axis, (list, tuple)) else (axis,)
+    if any(isinstance(a, bool) or not hasattr(a, "__index__") for a in given):
+        raise ValueError(f"{owner} must be an integer or a sequence of integers, not {axis!r}.")
+    return tuple(operator.index(a) for a in given)
+
+
+def as_seed(seed: Any, owner: str) -> int | None:
+    """Return a seed as Python's own integer, or None; ``owner`` is what an error calls the thing that has it.
+
+    Raises:
+        ValueError: It is neither None nor an integer in [0, 2**63).
+    """
+    if seed is None:
+        return None
+    if not (hasattr(seed, "__index__") and 0 <= seed < 2**63):
+        raise ValueError(f"{owner}: seed must be None or an integer from 0 to 2**63 - 1, not {seed!r}.")
+    return operator.index(seed)

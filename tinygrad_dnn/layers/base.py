@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-import threading
 import types
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -15,24 +13,12 @@ from tinygrad_dnn import backend, ops, registry
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.layers.arguments import Shape as Shape
 from tinygrad_dnn.layers.arguments import as_shape, unique_name
+from tinygrad_dnn.layers.surroundings import building, outermost
 from tinygrad_dnn.ops.random import SeedGenerator
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, Variable, as_dtype, as_tensor
 
 # Layers' random streams are numbered from here, so that none is ever that of an initializer of the same seed.
 _FIRST_STREAM = 2**32
-
-
-class _Call(threading.local):
-    """What the outermost layer call of a thread says to the layers inside: the training mode, and their losses."""
-
-    depth: int = 0
-    training: bool | None = None
-
-    def __init__(self) -> None:
-        self.losses: list[Tensor] = []
-
-
-_call = _Call()
 
 
 # The types of most attributes, which hold neither weights nor layers; a step asks for them all.
@@ -62,31 +48,6 @@ class _Parts(NamedTuple):
                 self.collect(item)
 
 
-def _building(build: Callable[..., None]) -> Callable[..., None]:
-    """Let a class's own ``build`` also mark the layer as built, whoever calls it; one that fails leaves no trace."""
-
-    @functools.wraps(build)
-    def wrapped(self: Layer, input_shape: Any = None) -> None:
-        if self._in_build:  # a class's build calls its base's
-            build(self, input_shape)
-            return
-        attributes, weights = dict(self.__dict__), list(self._added_weights)
-        self._in_build = True
-        try:
-            with no_grad():
-                build(self, input_shape)
-        except BaseException:
-            # A second attempt would add its weights to those of the first.
-            self.__dict__.clear()
-            self.__dict__.update(attributes)
-            self._added_weights[:] = weights
-            raise
-        self._in_build = False
-        self._mark_built(input_shape)
-
-    return wrapped
-
-
 class Layer:
     """Base of all layers: override ``__init__``, ``build`` and ``call``.
 
@@ -102,6 +63,7 @@ class Layer:
 
     Attributes:
         built: Whether its weights exist.
+        is_dropout: Whether it leaves units out in training; a class says so, for ``mc_dropout``.
 
     Example:
         >>> class Scale(td.layers.Layer):
@@ -109,13 +71,14 @@ class Layer:
         ...         self.factor = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="factor")
         ...     def call(self, inputs):
         ...         return inputs * self.factor
-        >>> layer = Scale()
+        >>> layer = Scale(name="scale")
         >>> layer(np.array([[1.0, 2.0]]))
         Tensor([[1., 2.]], dtype=float32, requires_grad=True)
         >>> [w.path for w in layer.trainable_weights]
         ['scale/factor']
     """
 
+    is_dropout: ClassVar[bool] = False
     # While its build runs, and once that is done and no weight can be added any more.
     _in_build: bool = False
     _locked: bool = False
@@ -152,11 +115,11 @@ class Layer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
-            cls.build = _building(cls.__dict__["build"])  # type: ignore[method-assign]
+            cls.build = building(cls.__dict__["build"])  # type: ignore[method-assign]
 
     # -- to override ------------------------------------------------------------------------------------------------
 
-    @_building
+    @building
     def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of this shape; its first length, the batch's, is None."""
 
@@ -169,16 +132,24 @@ class Layer:
 
         By default it is found by running the layer on zeros, as at inference, with two numbers for what is unknown: an
         axis of the output that changes with them is of unknown length too.
+
+        Raises:
+            ValueError: The layer does not take inputs of this shape, or cannot be run on zeros.
         """
         self.ensure_built(input_shape)
         # What the layer adds to the loss here is no part of the call that goes on around it.
-        kept = self._losses, _call.losses
-        _call.losses = []
+        kept = self._losses, outermost.losses
+        outermost.losses = []
         try:
             with no_grad():
                 shapes = [self(self._probe(input_shape, n), training=False).shape[1:] for n in (32, 64)]
+        except (AttributeError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"layer {self.name!r} cannot be run on zeros to find the shape of its output ({error}): define "
+                "compute_output_shape(input_shape)."
+            ) from error
         finally:
-            self._losses, _call.losses = kept
+            self._losses, outermost.losses = kept
         several = isinstance(input_shape[0], (tuple, list))
         batch = input_shape[0][0] if several else input_shape[0]  # type: ignore[index]
         return (batch, *(n if n == m else None for n, m in zip(*shapes, strict=True)))
@@ -206,18 +177,17 @@ class Layer:
         inputs = self._as_inputs(inputs)
         if not self.built:
             self._build_for(inputs)
-        outer = _call.training
+        outer = outermost.training
         if training is None:
             training = outer
             if training is None and self._trains_by_default:
                 training = True
-        if _call.depth == 0:
-            _call.losses = []
-        _call.depth += 1
-        _call.training = training
+        outermost.depth += 1
+        outermost.training = training
         try:
             if self._takes_training:
-                outputs = self.call(inputs, *args, training=bool(training), **kwargs)
+                acts = bool(training) or (outermost.dropping and self.is_dropout)
+                outputs = self.call(inputs, *args, training=acts, **kwargs)
             else:
                 outputs = self.call(inputs, *args, **kwargs)
             if self.activity_regularizer is not None:
@@ -225,10 +195,10 @@ class Layer:
                 for output in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
                     self.add_loss(self.activity_regularizer(output) / output.shape[0])
         finally:
-            _call.depth -= 1
-            _call.training = outer
-            if _call.depth == 0:
-                self._losses, _call.losses = _call.losses, []
+            outermost.depth -= 1
+            outermost.training = outer
+            if outermost.depth == 0:
+                self._losses, outermost.losses = outermost.losses, []
         return outputs
 
     def _as_inputs(self, inputs: Any) -> Any:
@@ -400,7 +370,7 @@ class Layer:
 
     def _number_streams(self) -> None:
         """Give each random stream inside the number of its place, so that creation order does not change the masks."""
-        if _call.depth:
+        if outermost.depth:
             return  # a model inside the one that is being called, which has numbered them all: they must stay distinct
         number = _FIRST_STREAM
         for _, parts in self._flatten():
@@ -417,7 +387,7 @@ class Layer:
         """
         for part in loss if isinstance(loss, (list, tuple)) else [loss]:
             value = as_tensor(part)
-            (_call.losses if _call.depth else self._losses).append(ops.sum(value) if value.ndim else value)
+            (outermost.losses if outermost.depth else self._losses).append(ops.sum(value) if value.ndim else value)
 
     @property
     def losses(self) -> list[Tensor]:

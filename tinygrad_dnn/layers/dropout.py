@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.layers.arguments import Shape, as_number, as_shape
+from tinygrad_dnn.layers.arguments import Shape, as_number, as_seed, as_shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.ops.random import SeedGenerator
 from tinygrad_dnn.tensor import Tensor
@@ -36,16 +36,16 @@ class Dropout(Layer):
         True
     """
 
+    is_dropout = True
+
     def __init__(
         self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         owner = f"{type(self).__name__} {self.name!r}"
         self.rate = as_number(rate, f"{owner}: rate", "a number in [0, 1)", lambda v: 0 <= v < 1)
-        if seed is not None and not (hasattr(seed, "__index__") and 0 <= seed < 2**63):
-            raise ValueError(f"{owner}: seed must be None or an integer from 0 to 2**63 - 1, not {seed!r}.")
         self.noise_shape = None if noise_shape is None else as_shape(noise_shape, f"{owner}: noise_shape")
-        self.seed = None if seed is None else int(seed)
+        self.seed = as_seed(seed, owner)
         self.seed_generator = SeedGenerator(self.seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batch normalisation."""
+"""Normalisation: of each feature over the batch, and of each sample over its features."""
 
 from __future__ import annotations
 
@@ -7,12 +7,79 @@ from typing import Any
 
 from tinygrad_dnn import ops, registry
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.layers.arguments import Shape, as_number
+from tinygrad_dnn.layers.arguments import Shape, as_axes, as_number
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.tensor import Tensor, Variable
 
 
-class BatchNormalization(Layer):
+class _Normalizing(Layer):
+    """What layers that normalise have in common: epsilon, the learned gamma and beta, and what is done with them."""
+
+    gamma: Variable | None = None
+    beta: Variable | None = None
+
+    def __init__(
+        self,
+        *,
+        epsilon: float,
+        center: bool,
+        scale: bool,
+        beta_initializer: Any,
+        gamma_initializer: Any,
+        beta_regularizer: Any,
+        gamma_regularizer: Any,
+        beta_constraint: Any,
+        gamma_constraint: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"{type(self).__name__} {self.name!r}: epsilon"
+        self.epsilon = as_number(epsilon, owner, "a number of at least 0", lambda v: 0 <= v < math.inf)
+        self.center = center
+        self.scale = scale
+        self.beta_initializer = registry.initializers.get(beta_initializer)
+        self.gamma_initializer = registry.initializers.get(gamma_initializer)
+        self.beta_regularizer = registry.regularizers.get(beta_regularizer)
+        self.gamma_regularizer = registry.regularizers.get(gamma_regularizer)
+        self.beta_constraint = registry.constraints.get(beta_constraint)
+        self.gamma_constraint = registry.constraints.get(gamma_constraint)
+
+    def _add_gamma_and_beta(self, shape: tuple[int, ...]) -> None:
+        if self.scale:
+            self.gamma = self.add_weight(
+                shape, self.gamma_initializer, regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint, name="gamma",
+            )  # fmt: skip
+        if self.center:
+            self.beta = self.add_weight(
+                shape, self.beta_initializer, regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint, name="beta",
+            )  # fmt: skip
+
+    def _scaled(self, centred: Tensor, variance: Tensor, along: tuple[int, ...]) -> Tensor:
+        """Return centred / sqrt(variance + epsilon) * gamma + beta, whose weights take the shape ``along``."""
+        factor = 1.0 / ops.sqrt(variance + self.epsilon)
+        if self.gamma is not None:
+            factor = factor * ops.reshape(self.gamma, along)
+        outputs = centred * factor
+        return outputs if self.beta is None else outputs + ops.reshape(self.beta, along)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the same shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one."""
+        plain = {key: getattr(self, key) for key in ("epsilon", "center", "scale")}
+        named = {
+            f"{weight}_{role}": getattr(registry, f"{role}s").serialize(getattr(self, f"{weight}_{role}"))
+            for weight in ("beta", "gamma")
+            for role in ("initializer", "regularizer", "constraint")
+        }
+        return {**super().get_config(), **plain, **named}
+
+
+class BatchNormalization(_Normalizing):
     """Centre and scale each feature by the batch's mean and variance, then by a learned gamma and beta.
 
     In training: (x - mean) / sqrt(var + epsilon) * gamma + beta with the batch's own statistics, while the moving
@@ -47,8 +114,6 @@ class BatchNormalization(Layer):
                 [ 0.9995]], dtype=float32)
     """
 
-    gamma: Variable | None = None
-    beta: Variable | None = None
     moving_mean: Variable
     moving_variance: Variable
 
@@ -69,23 +134,25 @@ class BatchNormalization(Layer):
         gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            epsilon=epsilon,
+            center=center,
+            scale=scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+            **kwargs,
+        )
         owner = f"BatchNormalization {self.name!r}"
         if isinstance(axis, bool) or not hasattr(axis, "__index__"):
             raise ValueError(f"{owner}: axis must be an integer, not {axis!r}.")
         self.axis = int(axis)
         self.momentum = as_number(momentum, f"{owner}: momentum", "a number in [0, 1]", lambda v: 0 <= v <= 1)
-        self.epsilon = as_number(epsilon, f"{owner}: epsilon", "a number of at least 0", lambda v: 0 <= v < math.inf)
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = registry.initializers.get(beta_initializer)
-        self.gamma_initializer = registry.initializers.get(gamma_initializer)
         self.moving_mean_initializer = registry.initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = registry.initializers.get(moving_variance_initializer)
-        self.beta_regularizer = registry.regularizers.get(beta_regularizer)
-        self.gamma_regularizer = registry.regularizers.get(gamma_regularizer)
-        self.beta_constraint = registry.constraints.get(beta_constraint)
-        self.gamma_constraint = registry.constraints.get(gamma_constraint)
 
     def build(self, input_shape: Shape) -> None:
         """Make gamma, beta and the moving averages."""
@@ -96,16 +163,7 @@ class BatchNormalization(Layer):
                 f"shape {input_shape}."
             )
         shape = (int(input_shape[self.axis] or 0),)
-        if self.scale:
-            self.gamma = self.add_weight(
-                shape, self.gamma_initializer, regularizer=self.gamma_regularizer,
-                constraint=self.gamma_constraint, name="gamma",
-            )  # fmt: skip
-        if self.center:
-            self.beta = self.add_weight(
-                shape, self.beta_initializer, regularizer=self.beta_regularizer,
-                constraint=self.beta_constraint, name="beta",
-            )  # fmt: skip
+        self._add_gamma_and_beta(shape)
         self.moving_mean = self.add_weight(shape, self.moving_mean_initializer, trainable=False, name="moving_mean")
         self.moving_variance = self.add_weight(
             shape, self.moving_variance_initializer, trainable=False, name="moving_variance"
@@ -132,28 +190,119 @@ class BatchNormalization(Layer):
         else:
             centred = inputs - ops.reshape(self.moving_mean, along)
             variance = ops.reshape(self.moving_variance, along)
-        factor = 1.0 / ops.sqrt(variance + self.epsilon)
-        if self.gamma is not None:
-            factor = factor * ops.reshape(self.gamma, along)
-        outputs = centred * factor
-        return outputs if self.beta is None else outputs + ops.reshape(self.beta, along)
+        return self._scaled(centred, variance, along)
 
     def _move(self, moving: Variable, batch: Tensor) -> None:
         with no_grad():
             moving.assign(moving * self.momentum + ops.reshape(batch, moving.shape) * (1.0 - self.momentum))
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the same shape."""
-        return input_shape
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one."""
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "momentum": self.momentum,
+            "moving_mean_initializer": registry.initializers.serialize(self.moving_mean_initializer),
+            "moving_variance_initializer": registry.initializers.serialize(self.moving_variance_initializer),
+        }
+
+
+class LayerNormalization(_Normalizing):
+    """Centre and scale each sample by its own mean and variance over its features, then by a learned gamma and beta.
+
+    (x - mean) / sqrt(var + epsilon) * gamma + beta, in training and at inference alike; the variance is the biased
+    one. PyTorch's layer is epsilon=1e-5.
+
+    Args:
+        axis: The axis, or axes, of the features, not the batch's; gamma and beta have their shape.
+        epsilon: What keeps the division finite.
+        center: Whether there is a beta.
+        scale: Whether there is a gamma.
+        beta_initializer: How beta starts.
+        gamma_initializer: How gamma starts.
+        beta_regularizer: A penalty on beta that joins the loss.
+        gamma_regularizer: A penalty on gamma that joins the loss.
+        beta_constraint: What beta passes through after each update.
+        gamma_constraint: What gamma passes through after each update.
+        **kwargs: Those of ``Layer``.
+
+    Raises:
+        ValueError: ``axis`` or ``epsilon`` is out of range, or the inputs do not have ``axis`` or have another length
+            there.
+
+    Example:
+        >>> layer = td.layers.LayerNormalization()
+        >>> layer(np.array([[1.0, 3.0]])).detach()
+        Tensor([[-0.9995,  0.9995]], dtype=float32)
+
+    Reference:
+        Ba, Kiros and Hinton, "Layer normalization", 2016.
+    """
+
+    def __init__(
+        self,
+        axis: Any = -1,
+        epsilon: float = 0.001,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            epsilon=epsilon,
+            center=center,
+            scale=scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+            **kwargs,
+        )
+        self.axis = as_axes(axis, f"LayerNormalization {self.name!r}: axis")
+
+    def build(self, input_shape: Shape) -> None:
+        """Make gamma and beta."""
+        lengths = [input_shape[axis] for axis in self._axes(input_shape)]
+        if None in lengths:
+            raise ValueError(
+                f"LayerNormalization {self.name!r}: axis {self.axis} must have a known length; the inputs have shape "
+                f"{input_shape}."
+            )
+        self._lengths = tuple(n or 0 for n in lengths)
+        self._add_gamma_and_beta(self._lengths)
+
+    def _axes(self, shape: Shape) -> tuple[int, ...]:
+        """Return the axes of the features in order."""
+        rank = len(shape)
+        axes = sorted({axis % rank for axis in self.axis if -rank <= axis < rank})
+        if len(axes) != len(self.axis) or 0 in axes or not axes:
+            raise ValueError(
+                f"LayerNormalization {self.name!r}: axis {self.axis} must be axes after the batch's, each once; the "
+                f"inputs have shape {shape}."
+            )
+        return tuple(axes)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the normalised inputs."""
+        axes = self._axes(inputs.shape)
+        if tuple(inputs.shape[axis] for axis in axes) != self._lengths:
+            raise ValueError(
+                f"LayerNormalization {self.name!r} was built for lengths {self._lengths} of axis {self.axis} and got "
+                f"inputs of shape {inputs.shape}."
+            )
+        inputs = ops.cast(inputs, self.dtype)
+        centred = inputs - ops.mean(inputs, axes, keepdims=True)
+        variance = ops.mean(centred * centred, axes, keepdims=True)
+        along = tuple(n if axis in axes else 1 for axis, n in enumerate(inputs.shape))
+        return self._scaled(centred, variance, along)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one."""
-        plain = {key: getattr(self, key) for key in ("axis", "momentum", "epsilon", "center", "scale")}
-        named = {
-            f"{weight}_{role}": getattr(registry, f"{role}s").serialize(getattr(self, f"{weight}_{role}"))
-            for weight in ("beta", "gamma")
-            for role in ("initializer", "regularizer", "constraint")
-        }
-        for key in ("moving_mean_initializer", "moving_variance_initializer"):
-            named[key] = registry.initializers.serialize(getattr(self, key))
-        return {**super().get_config(), **plain, **named}
+        return {**super().get_config(), "axis": list(self.axis)}

@@ -161,6 +161,7 @@ SQRT = _elementwise("sqrt", lambda xp, x: xp.sqrt(x), x=lambda g, out: g * 0.5 /
 SIN = _elementwise("sin", lambda xp, x: xp.sin(x), x=lambda g, x: g * cos(x))
 COS = _elementwise("cos", lambda xp, x: xp.cos(x), x=lambda g, x: -(g * sin(x)))
 TANH = _elementwise("tanh", lambda xp, x: xp.tanh(x), x=lambda g, out: g * (1 - out * out))
+ERF = _elementwise("erf", lambda xp, x: xp.erf(x), x=lambda g, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))))
 
 
 def _power_slope(x: Any, y: Any) -> Any:
@@ -282,6 +283,16 @@ def tanh(x: TensorLike) -> Tensor:
         Tensor([0.      , 0.761594], dtype=float32)
     """
     return apply(TANH, (floating(x),))
+
+
+def erf(x: TensorLike) -> Tensor:
+    """Return the error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.
+
+    Example:
+        >>> td.erf([0.0, 1.0])
+        Tensor([0.      , 0.842701], dtype=float32)
+    """
+    return apply(ERF, (floating(x),))
 
 
 # -- the greater and the smaller ------------------------------------------------------------------------------------

@@ -59,6 +59,24 @@ def get_seed() -> int:
     return _state.seed
 
 
+def get_state() -> tuple[int, int]:
+    """Return this thread's whole random state, to be put back by ``set_state``: its seed and the streams given out.
+
+    Example:
+        >>> state = td.random.get_state()
+        >>> a = td.random.uniform((2,))
+        >>> td.random.set_state(state)
+        >>> bool((td.random.uniform((2,)) == a).all())
+        True
+    """
+    return _state.seed, _state.streams
+
+
+def set_state(state: tuple[int, int]) -> None:
+    """Put back what ``get_state`` returned, in this thread."""
+    _state.seed, _state.streams = state
+
+
 def _next_stream() -> int:
     _state.streams += 1
     return _state.streams

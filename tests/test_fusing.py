@@ -1,0 +1,204 @@
+"""fuse: the same outputs without batch normalisation, wherever that is exact, and a reason where it is not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dnn as td
+
+layers = td.layers
+pytestmark = pytest.mark.usefixtures("backend")
+BN = layers.BatchNormalization
+
+
+def dense(units: int, activation: str | None = None, **kwargs: Any) -> Any:
+    return layers.Dense(units, activation=activation, bias_initializer=td.initializers.RandomNormal(), **kwargs)
+
+
+def trained(parts: list[Any], shape: tuple[int, ...] = (6,)) -> td.Sequential:
+    """Return a model whose normalisations have statistics, gammas and betas far from those at the start."""
+    model = td.Sequential([layers.InputLayer(shape=shape), *parts], name="given")
+    rng = np.random.default_rng(11)
+    for layer, _ in model._flatten():
+        if isinstance(layer, BN):
+            for weight in layer.weights:
+                low, high = (0.05, 4.0) if "variance" in weight.name or weight.name == "gamma" else (-3.0, 3.0)
+                weight.assign(rng.uniform(low, high, weight.shape).astype(weight.dtype))
+    return model
+
+
+def assert_the_same(model: td.Sequential, fused: td.Sequential, shape: tuple[int, ...] = (6,)) -> None:
+    x = np.random.default_rng(2).normal(size=(50, *shape)).astype(np.float32)
+    expected = model.predict(x)
+    np.testing.assert_allclose(fused.predict(x), expected, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(expected).max()))
+    assert not any(isinstance(layer, BN) for layer, _ in fused._flatten())
+
+
+EXACT = {
+    "dense, bn": lambda: [dense(5), BN()],
+    "dense, bn, activation": lambda: [dense(5), BN(), layers.Activation("elu"), dense(3, "softmax")],
+    "linear by name": lambda: [dense(5, "linear"), BN(), layers.Activation("linear"), dense(3)],
+    "without bias": lambda: [dense(5, use_bias=False), BN(), layers.Activation("relu"), dense(3, use_bias=False)],
+    "bn, dense": lambda: [BN(), dense(5, "elu")],
+    "bn, dense without bias": lambda: [BN(), dense(5, "elu", use_bias=False)],
+    "activation before bn": lambda: [dense(5, "selu"), BN(), dense(3, "softmax")],
+    "on the input and before each activation": lambda: [
+        BN(), dense(8), BN(), layers.Activation("elu"), dense(8), BN(), layers.Activation("elu"), dense(3, "softmax"),
+    ],
+    "two in a row": lambda: [dense(5, "elu"), BN(), BN(), dense(3)],
+    "two in a row behind a linear dense": lambda: [dense(5), BN(), BN(), layers.Activation("tanh")],
+    "without gamma": lambda: [dense(5), BN(scale=False), dense(4, "relu"), BN(scale=False), dense(3)],
+    "without beta": lambda: [dense(5), BN(center=False), dense(4, "relu"), BN(center=False), dense(3)],
+    "with another epsilon": lambda: [dense(5), BN(epsilon=0.5), layers.Activation("relu")],
+    "across dropout": lambda: [dense(5, "elu"), layers.Dropout(0.5), BN(), layers.AlphaDropout(0.1), dense(3)],
+    "dropout behind a linear dense": lambda: [dense(5), layers.Dropout(0.5), BN(), layers.Activation("elu"), dense(3)],
+    "a model inside": lambda: [
+        td.Sequential([dense(5, name="a"), td.Sequential([BN(), layers.Activation("elu")])]), dense(3, name="a"), BN(),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_fused_model_predicts_the_same(name: str) -> None:
+    model = trained(EXACT[name]())
+    before, random = model.get_weights(), td.random.get_state()
+    fused = td.fuse(model)
+    assert_the_same(model, fused)
+    assert td.random.get_state() == random
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert not {id(layer) for layer, _ in model._flatten()} & {id(layer) for layer, _ in fused._flatten()}
+    assert not {id(w) for w in model.weights} & {id(w) for w in fused.weights}
+
+
+def test_a_trained_network_of_twenty_layers_predicts_the_same() -> None:
+    parts: list[Any] = [layers.Flatten(), BN()]
+    for _ in range(20):
+        parts += [layers.Dense(16, kernel_initializer="he_normal"), BN(), layers.Activation("elu")]
+    model = td.Sequential([layers.InputLayer(shape=(4, 4)), *parts, layers.Dense(5, activation="softmax")])
+    model.compile("nadam", "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    x = rng.normal(5, 3, size=(96, 4, 4)).astype(np.float32)
+    model.fit(x, np.arange(96) % 5, epochs=2, verbose=0)
+    fused = td.fuse(model)
+    np.testing.assert_allclose(fused.predict(x), model.predict(x), atol=1e-5)
+    assert [type(layer).__name__ for layer in fused.layers] == ["Flatten", *["Dense", "Activation"] * 20, "Dense"]
+    assert fused.count_params() == model.count_params() - 4 * (16 + 20 * 16)
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_before_flatten_every_axis_can_be_folded(axis: int) -> None:
+    model = trained([BN(axis=axis), layers.Flatten(), dense(5, "elu")], shape=(3, 4))
+    assert_the_same(model, td.fuse(model), shape=(3, 4))
+
+
+def test_two_before_flatten_on_different_axes() -> None:
+    model = trained([BN(axis=1), BN(axis=2), layers.Flatten(), BN(), dense(5, "elu")], shape=(3, 4))
+    assert_the_same(model, td.fuse(model), shape=(3, 4))
+
+
+def test_dense_on_the_last_of_several_axes() -> None:
+    model = trained([BN(), dense(5), BN(), layers.Activation("elu")], shape=(3, 4))
+    assert_the_same(model, td.fuse(model), shape=(3, 4))
+
+
+def test_the_formula_on_numbers() -> None:
+    model = trained([layers.Dense(2), BN(epsilon=0.0)], shape=(1,))
+    model.set_weights([[[1.0, 2.0]], [3.0, 4.0], [2.0, 3.0], [0.5, -0.5], [1.0, 2.0], [4.0, 9.0]])
+    kernel, bias = td.fuse(model).get_weights()
+    np.testing.assert_allclose(kernel, [[1.0 * 2 / 2, 2.0 * 3 / 3]])
+    np.testing.assert_allclose(bias, [(3 - 1) * 2 / 2 + 0.5, (4 - 2) * 3 / 3 - 0.5])
+
+
+def test_names_stay_and_doubles_are_told_apart() -> None:
+    model = trained([td.Sequential([dense(5, name="a"), BN(), layers.Activation("elu")]), dense(3, name="a")])
+    fused = td.fuse(model)
+    assert (fused.name, [layer.name for layer in fused.layers][::2]) == ("given", ["a", "a_1"])
+    assert [w.path for w in fused.weights] == ["a/kernel", "a/bias", "a_1/kernel", "a_1/bias"]
+
+
+def test_a_model_built_by_its_data_and_one_in_float64() -> None:
+    for dtype, atol in (("float32", 1e-5), ("float64", 1e-13)):
+        model = td.Sequential([BN(dtype=dtype), layers.Dense(3, dtype=dtype)], dtype=dtype)
+        x = np.random.default_rng(2).normal(size=(9, 4)).astype(dtype)
+        model(x)
+        fused = td.fuse(model)
+        assert fused.predict(x).dtype == np.dtype(dtype)
+        np.testing.assert_allclose(fused.predict(x), model.predict(x), atol=atol)
+
+
+class Scale(layers.Layer):
+    """Multiplies by a weight."""
+
+    def build(self, input_shape: Any) -> None:
+        self.factor = self.add_weight((input_shape[-1],), "random_normal", name="factor")
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.factor
+
+
+class Block(td.Model):
+    """Adds what two layers make of its inputs to them."""
+
+    def __init__(self, normalize: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inside = dense(6)
+        if normalize:
+            self.norm = BN()
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.inside(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "normalize": hasattr(self, "norm")}
+
+
+def test_other_layers_are_taken_over_with_their_weights() -> None:
+    model = trained([dense(6), BN(), Scale(), Block(False), dense(3)])
+    assert_the_same(model, td.fuse(model))
+
+
+LONE = "must come after a Dense without activation, or before a Dense"
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "sentence"),
+    [
+        (lambda: trained([dense(5), dense(3)]), ValueError, "model 'given' has no BatchNormalization"),
+        (lambda: td.Sequential([BN(), layers.Dense(3)], name="new"), ValueError, "model 'new' is not built: train it"),
+        (lambda: Block(True), TypeError, "it takes a Sequential model with the call of its own, not Block"),
+        (
+            lambda: trained([dense(5, "relu", name="first"), BN(name="norm"), layers.Activation("elu", name="act")]),
+            ValueError,
+            "the batch normalisation 'norm' of model 'given' cannot be folded exactly: it follows 'first' (Dense with "
+            "relu), and 'act' (Activation with elu) comes after it. It " + LONE,
+        ),
+        (
+            lambda: trained([dense(5, "relu", name="first"), BN(name="norm")]),
+            ValueError,
+            "it follows 'first' (Dense with relu), and no layer with weights comes after it",
+        ),
+        (
+            lambda: trained([dense(5, name="first"), layers.Activation("elu", name="act"), BN(), Scale(name="scale")]),
+            ValueError,
+            "it follows 'act' (Activation with elu), and 'scale' (Scale) comes after it",
+        ),
+        (
+            lambda: trained([BN(axis=1), dense(3, name="only")], shape=(3, 4)),
+            ValueError,
+            "and its axis 1 is not the last, that of 'only' (Dense)",
+        ),
+        (
+            lambda: trained([dense(6), BN(), Block(True, name="block")]),
+            ValueError,
+            "'block' of class Block has a batch normalisation inside",
+        ),
+    ],
+)
+def test_what_is_refused(make: Any, error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match="fuse: .*" + re.escape(sentence)):
+        td.fuse(make())
