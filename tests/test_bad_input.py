@@ -246,6 +246,12 @@ ARGUMENTS = {
     "epochs: a fraction": Case(lambda w: w.fit(epochs=1.5), ValueError, r"fit: epochs must be .*not 1\.5"),
     "initial_epoch: negative": Case(lambda w: w.fit(initial_epoch=-1), ValueError, r"initial_epoch must be .*not -1"),
     "validation_freq: 0": Case(lambda w: w.fit(validation_freq=0), ValueError, r"validation_freq must be .*not 0"),
+    "verbose: 3": Case(lambda w: w.fit(verbose=3), ValueError, r"fit: verbose must be 0, 1, 2 or 'auto', not 3"),
+    "metric: for other targets": Case(
+        lambda w: compiled(layers.Dense(3), loss=SPARSE, metrics=["categorical_accuracy"]).fit(X, Y, verbose=0),
+        ValueError,
+        r"categorical_accuracy: y_true has shape \(12,\) and y_pred \(12, 3\)",
+    ),
     "steps: 0": Case(
         lambda w: w.fit([(X, Y)], None, steps_per_epoch=0), ValueError, r"number of steps must be .*not 0"
     ),

@@ -369,6 +369,21 @@ def test_one_line_an_epoch_where_there_is_no_terminal(
     assert re.search(r" - val_loss: \d\.\d{4} - val_mae: \d\.\d{4}$", capsys.readouterr().out.rstrip())
 
 
+def test_an_output_that_knows_nothing_of_terminals_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain:
+        text = ""
+
+        def write(self, text: str) -> None:
+            self.text += text
+
+        def flush(self) -> None: ...
+
+    output = Plain()
+    monkeypatch.setattr(sys, "stdout", output)
+    network().fit(X, Y)
+    assert re.fullmatch(EPOCH.format(1, 1) + "\n", output.text)
+
+
 def test_evaluate_shows_one_line(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
     loss, mae = network().evaluate(X, Y)
     assert capsys.readouterr().out == f"loss: {loss:.4f} - mae: {mae:.4f}\n"
@@ -380,7 +395,8 @@ def test_small_numbers_and_what_is_no_number_can_be_shown() -> None:
 
 
 SHOW = """
-import sys, time, numpy as np, tinygrad_dnn as td
+import signal, sys, time, numpy as np, tinygrad_dnn as td
+signal.signal(signal.SIGINT, signal.default_int_handler)
 x = np.linspace(-1, 1, 400, dtype=np.float32).reshape(100, 4)
 y = x.sum(axis=1, keepdims=True)
 model = td.Sequential([td.layers.Dense(1)])
@@ -389,13 +405,15 @@ class Raising(td.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if batch == 30 and sys.argv[2] == "raise":
             raise KeyError("trouble")
+        if batch == 30 and sys.argv[2] == "interrupt":
+            signal.raise_signal(signal.SIGINT)
         if batch == 30 and sys.argv[2] == "print":
             print("a line of the user's")
         if batch < 20 and sys.argv[2] == "slow":
             time.sleep(0.02)
 try:
     model.fit(x, y, epochs=2, batch_size=2, verbose=int(sys.argv[1]), callbacks=[Raising()])
-except KeyError:
+except (KeyError, KeyboardInterrupt):
     print("raised")
 print("done")
 """
@@ -462,8 +480,9 @@ def test_a_bar_on_a_terminal_shows_steps_and_values_and_leaves_one_line_an_epoch
     assert [line for line in rest if line] == ["done"]
 
 
-def test_a_callback_that_raises_leaves_the_terminal_clean() -> None:
-    written = on_a_terminal(verbose=1, what="raise")
+@pytest.mark.parametrize("what", ["raise", "interrupt"])
+def test_training_that_ends_early_leaves_the_terminal_clean(what: str) -> None:
+    written = on_a_terminal(verbose=1, what=what)
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor stays hidden"
     assert [line for line in screen(written) if line] == ["raised", "done"]
 

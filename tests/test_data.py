@@ -73,9 +73,10 @@ def test_data_become_tensors_of_the_threads_backend_without_history(backend: str
 
 
 def test_an_iterable_gives_what_it_has() -> None:
-    items = [X, (X,), (X, Y), (X, Y, np.ones(10)), (td.tensor(X), td.tensor(Y))]
+    items = [X, (X,), (X, Y), (X, Y, np.ones(10)), (td.tensor(X), td.tensor(Y)), [X, Y]]
     assert [[part is not None for part in batch] for batch in IterableBatches(items)] == [
         [True, False, False], [True, False, False], [True, True, False], [True, True, True], [True, True, False],
+        [True, True, False],
     ]  # fmt: skip
 
 
@@ -121,7 +122,8 @@ def test_examining_batches_does_not_wait_for_a_device(backend: str) -> None:
     ("x", "y", "expected"),
     [
         (X, None, True), (X, Y, True), (X.tolist(), None, True), ([X, X], Y, True), ((1.0, 2.0), None, True),
-        ([(X, Y)], None, False), ([X, X], None, False), (iter([X]), None, False), (range(3), None, False),
+        ([(X, Y)], None, False), ([[X, Y]], None, False), ([X, X], None, False), (iter([X]), None, False),
+        (range(3), None, False),
     ],
 )  # fmt: skip
 def test_arrays_and_iterables_are_told_apart(x: Any, y: Any, expected: bool) -> None:

@@ -96,6 +96,29 @@ def test_before_flatten_every_axis_can_be_folded(axis: int) -> None:
     assert_the_same(model, td.fuse(model), shape=(3, 4))
 
 
+IMAGES = {
+    "conv, bn, activation, pooling": lambda: [
+        conv(4), BN(), layers.ReLU(), layers.MaxPooling2D(2), conv(3, strides=2, padding="same"), BN(), layers.ReLU(),
+    ],
+    "bn on the input, conv": lambda: [BN(), conv(4), layers.Flatten(), dense(2)],
+    "activation before bn, no padding": lambda: [conv(4, activation="elu"), BN(), conv(3, dilation_rate=2)],
+    "one by one needs no padding": lambda: [conv(4, activation="elu"), BN(), conv(3, 1, strides=2, padding="same")],
+    "without bias": lambda: [conv(4, use_bias=False), BN(), layers.ReLU(), BN(), conv(3, use_bias=False)],
+    "across dropout of channels": lambda: [conv(4, activation="elu"), BN(), layers.SpatialDropout2D(0.5), conv(3)],
+    "bn, flatten, dense": lambda: [conv(4, activation="elu"), BN(), layers.Flatten(), dense(2)],
+}  # fmt: skip
+
+
+def conv(filters: int, size: Any = (3, 2), **kwargs: Any) -> Any:
+    return layers.Conv2D(filters, size, bias_initializer=td.initializers.RandomNormal(), **kwargs)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_convolutions_take_it_in(name: str) -> None:
+    model = trained(IMAGES[name](), shape=(9, 8, 2))
+    assert_the_same(model, td.fuse(model), shape=(9, 8, 2))
+
+
 def test_two_before_flatten_on_different_axes() -> None:
     model = trained([BN(axis=1), BN(axis=2), layers.Flatten(), BN(), dense(5, "elu")], shape=(3, 4))
     assert_the_same(model, td.fuse(model), shape=(3, 4))
@@ -162,7 +185,7 @@ def test_other_layers_are_taken_over_with_their_weights() -> None:
     assert_the_same(model, td.fuse(model))
 
 
-LONE = "must come after a Dense without activation, or before a Dense"
+LONE = "must come after a Dense or Conv2D without activation, or before one with only Flatten or dropout between."
 
 
 @pytest.mark.parametrize(
@@ -191,6 +214,21 @@ LONE = "must come after a Dense without activation, or before a Dense"
             lambda: trained([BN(axis=1), dense(3, name="only")], shape=(3, 4)),
             ValueError,
             "and its axis 1 is not the last, that of 'only' (Dense)",
+        ),
+        (
+            lambda: trained([BN(), conv(3, padding="same", name="conv")], shape=(5, 5, 2)),
+            ValueError,
+            "and 'conv' (Conv2D) comes after it and surrounds the images by zeros",
+        ),
+        (
+            lambda: trained([BN(), layers.ZeroPadding2D(name="pad"), conv(3)], shape=(5, 5, 2)),
+            ValueError,
+            "and 'pad' (ZeroPadding2D) comes after it",
+        ),
+        (
+            lambda: trained([BN(axis=1), conv(3, name="conv")], shape=(5, 5, 2)),
+            ValueError,
+            "and its axis 1 is not the last, that of 'conv' (Conv2D)",
         ),
         (
             lambda: trained([dense(6), BN(), Block(True, name="block")]),

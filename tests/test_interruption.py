@@ -23,6 +23,14 @@ Y = np.arange(20) % 3
 MOMENTS = sorted(name for name in dir(td.callbacks.Callback) if re.match("on_(train|epoch|test)", name))
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Hear Ctrl-C even where the tests run in the background of a shell, which has it ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
 def ctrl_c() -> None:
     """Do what the terminal does on Ctrl-C, at exactly this point."""
     signal.raise_signal(signal.SIGINT)
@@ -277,7 +285,8 @@ def test_a_step_that_raises_keeps_the_finished_epochs(backend: str) -> None:
 # -- a process of its own, and a signal from outside -------------------------------------------------------------------
 
 PROGRAM = """
-import sys, numpy as np, tinygrad_dnn as td
+import signal, numpy as np, tinygrad_dnn as td
+signal.signal(signal.SIGINT, signal.default_int_handler)
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(640, 16)).astype(np.float32), rng.integers(10, size=640)
 model = td.Sequential([td.layers.Dense(32, activation="elu") for _ in range(8)])

@@ -192,6 +192,8 @@ def test_sample_and_class_weights_multiply() -> None:
     class_weight = {0: 3.0, 2: 0.5}
     together = sample_weight * np.array([3, 1, 0.5, 3, 1, 0.5])
     expected = model.test_on_batch(X, LABELS, sample_weight=together)
+    for weight in (together, together[:, None]):
+        assert model.test_on_batch(X, LABELS, sample_weight=weight) == pytest.approx(expected, rel=1e-6)
     got = model.train_on_batch(X, LABELS, sample_weight=sample_weight, class_weight=class_weight)
     assert got == pytest.approx(expected, rel=1e-6)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 from tinygrad_dnn import ops
@@ -89,6 +89,23 @@ def _current(x: Any, t: Tensor, primitive: Primitive) -> Any:
     return x
 
 
+def _of_inputs(t: Tensor, g: Tensor, wanted: set[int] | None, targeted: set[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each input of ``t`` that a gradient is wanted for, with its part of ``t``'s gradient ``g``."""
+    primitive = t._primitive
+    assert primitive is not None
+    for position, x in enumerate(t._inputs):
+        if not isinstance(x, Tensor) or not x.requires_grad or (wanted is not None and id(x) not in wanted):
+            continue
+        if x._primitive is not None and t._serial > x._assigned > x._serial and id(x) not in targeted:
+            continue  # t used what x was assigned, not what it was computed as
+        gx = _vjp(t, position, g)
+        if primitive.broadcasts and gx.data.shape != x.data.shape:
+            gx = ops.sum_to(gx, x.shape)
+        if gx.data.dtype != x.data.dtype:
+            gx = ops.cast(gx, x.dtype)
+        yield x, gx
+
+
 def _accumulate(
     outputs: Sequence[Tensor],
     gradients: Sequence[Tensor],
@@ -103,10 +120,10 @@ def _accumulate(
             "this graph was freed by an earlier backward pass: pass retain_graph=True to that one to go again."
         )
     wanted = None if targets is None else _leading_to(targets, graph)
+    targeted = set() if targets is None else {id(t) for t in targets}
     passed: dict[int, Tensor] = {}
     found: dict[int, tuple[Tensor, Tensor]] = {}
     pending: dict[int, Tensor] = {}
-    targeted = set() if targets is None else {id(t) for t in targets}
 
     def receive(x: Tensor, g: Tensor) -> None:
         held = pending.get(id(x))
@@ -118,35 +135,15 @@ def _accumulate(
         for t, g in zip(outputs, gradients, strict=True):
             receive(t, g)
         for t in graph:
-            if id(t) not in pending:
-                continue
-            g = pending.pop(id(t))
-            if wanted is not None and id(t) not in wanted:
-                continue
-            primitive = t._primitive
-            assert primitive is not None
-            for position, x in enumerate(t._inputs):
-                if not isinstance(x, Tensor) or not x.requires_grad:
-                    continue
-                if wanted is not None and id(x) not in wanted:
-                    continue
-                if x._primitive is not None and t._serial > x._assigned > x._serial and id(x) not in targeted:
-                    continue  # t used what x was assigned, not what it was computed as
-                passed[id(t)] = t
-                gx = _vjp(t, position, g)
-                if primitive.broadcasts and gx.data.shape != x.data.shape:
-                    gx = _unbroadcast(gx, x.shape)
-                if gx.data.dtype != x.data.dtype:
-                    gx = ops.cast(gx, x.dtype)
-                receive(x, gx)
+            if id(t) in pending:
+                g = pending.pop(id(t))
+                for x, gx in _of_inputs(t, g, wanted, targeted):
+                    passed[id(t)] = t
+                    receive(x, gx)
     if not retain_graph:
         for t in passed.values():
             t._primitive, t._inputs, t._attributes = _FREED, (), None
     return found
-
-
-def _unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return ops.sum_to(g, shape)
 
 
 def backward(

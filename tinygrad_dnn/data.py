@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
 
 def unpack_x_y_sample_weight(data: Any) -> Batch:
-    """Return the parts of what ``train_step`` is given: (x), (x, y) or (x, y, sample_weight), the missing ones None.
+    """Return the parts of a batch, as ``train_step`` is given it: x, (x, y) or (x, y, sample_weight); None if missing.
 
     Raises:
         ValueError: It is a tuple of more than three parts.
@@ -39,7 +39,7 @@ def unpack_x_y_sample_weight(data: Any) -> Batch:
         >>> td.data.unpack_x_y_sample_weight((1, 2)).sample_weight is None
         True
     """
-    parts = data if isinstance(data, tuple) else (data,)
+    parts = tuple(data) if is_batch(data) else (data,)
     if not 1 <= len(parts) <= 3:
         raise ValueError(f"a batch is x, (x, y) or (x, y, sample_weight), not a tuple of {len(parts)} parts.")
     return Batch(*parts)
@@ -59,7 +59,8 @@ class ArrayBatches:
         class_weight: As for ``class_weights``.
         rng: What draws the order of each epoch; None keeps the given order.
         caller: What errors call the function that was given the data.
-        examine: Called once with the inputs of the first batch, all targets, and that their values may be looked at.
+        examine: Called once with the first inputs (at most a batch, or 32), all targets, and True: their values may be
+            looked at.
 
     Raises:
         ValueError: The arrays are empty, of different lengths, hold NaN, or the batch size is no positive integer.
@@ -90,7 +91,7 @@ class ArrayBatches:
         if class_weight is not None:
             weight = class_weights(y, class_weight, weight, caller)
         if examine is not None:
-            examine(x[: self.batch_size], arrays.y, True)
+            examine(x[: min(self.batch_size, 32)], arrays.y, True)
         self.sources = Batch(x, y, weight)
 
     def __len__(self) -> int:
@@ -192,7 +193,12 @@ def is_arrays(x: Any, y: Any, caller: str) -> bool:
         return True
     if not hasattr(x, "__iter__") or isinstance(x, (str, bytes, Mapping)):
         raise ValueError(f"{caller}: x must be an array or an iterable of batches, not {_shown(x)}.")
-    return isinstance(x, (list, tuple)) and not any(isinstance(item, tuple) or hasattr(item, "__array__") for item in x)
+    return isinstance(x, (list, tuple)) and not any(is_batch(item) or hasattr(item, "__array__") for item in x)
+
+
+def is_batch(item: Any) -> bool:
+    """Tell whether ``item`` holds the parts of a batch: it is a tuple, or a list of arrays, as some loaders give."""
+    return isinstance(item, tuple) or (isinstance(item, list) and any(hasattr(part, "__array__") for part in item))
 
 
 def checked_arrays(given: Batch, caller: str) -> Batch:

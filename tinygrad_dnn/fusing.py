@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from tinygrad_dnn import ops, registry
-from tinygrad_dnn.layers import Activation, BatchNormalization, Dense, Flatten, InputLayer, Layer
+from tinygrad_dnn.layers import Activation, BatchNormalization, Conv2D, Dense, Flatten, InputLayer, Layer
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.models import Model, Sequential, remade
 
@@ -16,11 +16,12 @@ from tinygrad_dnn.models import Model, Sequential, remade
 def fuse(model: Sequential) -> Sequential:
     """Return a new model that predicts the same without its batch normalisations, whose work other weights now do.
 
-    With s = sqrt(moving variance + epsilon), a batch normalisation is at inference x * gamma / s + beta - mean gamma / s.
+    With s = sqrt(moving variance + epsilon), a batch normalisation is x gamma / s + beta - mean gamma / s at inference.
     After a ``Dense`` without activation it becomes part of that: W' = W gamma / s, b' = (b - mean) gamma / s + beta.
     Before a ``Dense`` it becomes part of that one: W' = diag(gamma / s) W, b' = b + (beta - mean gamma / s) W; between
-    the two there may be a ``Flatten``. Where an activation stands in the way on both sides, no weights do the same:
-    that is refused.
+    the two there may be a ``Flatten``. ``Conv2D`` takes it in likewise, but not from before where it surrounds the
+    images by zeros: what is added to them would have to be added to the zeros too. Where something stands in the way on
+    both sides, as an activation, no weights do the same: that is refused.
 
     The model is for inference: dropout layers, which do nothing there, are left out, as are regularizers and
     constraints of changed weights. Models inside it become part of the chain. The layers are new ones with the old
@@ -60,10 +61,10 @@ def fuse(model: Sequential) -> Sequential:
 class _Linear:
     """A layer that multiplies by a kernel: its new weights, in float64, while they are put together."""
 
-    def __init__(self, layer: Dense) -> None:
+    def __init__(self, layer: Dense | Conv2D) -> None:
         self.layer = layer
-        self.kernel = layer.kernel.numpy().astype(np.float64)
-        self.bias = np.zeros(layer.units) if layer.bias is None else layer.bias.numpy().astype(np.float64)
+        self.kernel = layer.kernel.numpy().astype(np.float64)  # (..., inputs, outputs)
+        self.bias = np.zeros(()) if layer.bias is None else layer.bias.numpy().astype(np.float64)
         self.changed = False
 
     @property
@@ -79,7 +80,7 @@ class _Linear:
 
     def before(self, scale: np.ndarray, shift: np.ndarray) -> None:
         """Scale and shift each of its inputs."""
-        self.bias = self.bias + shift @ self.kernel
+        self.bias = self.bias + (self.kernel * shift[:, None]).sum(axis=tuple(range(self.kernel.ndim - 1)))
         self.kernel = self.kernel * scale[:, None]
         self.changed = True
 
@@ -88,7 +89,15 @@ class _Linear:
         old = self.layer
         if not self.changed:
             return _copied(old, shape)
-        new = Dense(old.units, old.activation, kernel_initializer="zeros", name=old.name, dtype=old.dtype)
+        settings: Any = {"activation": old.activation, "name": old.name, "dtype": old.dtype}
+        new: Layer
+        if isinstance(old, Dense):
+            new = Dense(old.units, kernel_initializer="zeros", **settings)
+        else:
+            new = Conv2D(
+                old.filters, old.kernel_size, old.strides, old.padding, dilation_rate=old.dilation_rate,
+                kernel_initializer="zeros", **settings,
+            )  # fmt: skip
         new.trainable = old.trainable
         new.build(shape)
         new.set_weights([self.kernel, self.bias])
@@ -134,8 +143,8 @@ class _Chain:
             return
         if type(layer) is BatchNormalization:
             self._normalize(layer, shape)
-        elif type(layer) is Dense:
-            self._multiply(layer, shape)
+        elif type(layer) in (Dense, Conv2D):
+            self._multiply(layer, shape)  # type: ignore[arg-type]
         elif type(layer) is Flatten:
             if self.pending is not None:
                 lengths = _known(shape[1:], layer)
@@ -169,15 +178,17 @@ class _Chain:
             self.pending.shift = self.pending.shift * scale + shift
             self.pending.scale = self.pending.scale * scale
 
-    def _multiply(self, layer: Dense, shape: Shape) -> None:
+    def _multiply(self, layer: Dense | Conv2D, shape: Shape) -> None:
         linear = _Linear(layer)
         if self.pending is not None:
             scale, shift = (np.atleast_1d(part) for part in (self.pending.scale, self.pending.shift))
             if any(n != 1 for n in (*scale.shape[:-1], *shift.shape[:-1])):
-                raise self._refusal(
-                    self.pending, f"its axis {self.pending.layer.axis} is not the last, that of {_described(layer)}"
-                )
-            features = layer.kernel.shape[0]
+                reason = f"its axis {self.pending.layer.axis} is not the last, that of {_described(layer)}"
+                raise self._refusal(self.pending, reason)
+            if isinstance(layer, Conv2D) and layer.padding != "valid" and layer.kernel_size != (1, 1):
+                reason = f"{_described(layer)} comes after it and surrounds the images by zeros"
+                raise self._refusal(self.pending, reason)
+            features = layer.kernel.shape[-2]
             linear.before(*(np.broadcast_to(part.ravel(), features) for part in (scale, shift)))
             self.pending = None
         self.made.append((linear, shape))
@@ -185,8 +196,8 @@ class _Chain:
     def _refusal(self, pending: _Pending, reason: str) -> ValueError:
         return ValueError(
             f"fuse: the batch normalisation {pending.layer.name!r} of model {self.model.name!r} cannot be folded "
-            f"exactly: it follows {pending.after}, and {reason}. It must come after a Dense without activation, or "
-            "before a Dense with only Flatten or dropout between."
+            f"exactly: it follows {pending.after}, and {reason}. It must come after a Dense or Conv2D without "
+            "activation, or before one with only Flatten or dropout between."
         )
 
 

@@ -446,7 +446,7 @@ class Tensor:
         # On integers these operators are bitwise elsewhere: to answer with a logical result would be a wrong number.
         if self.dtype.kind != "b":
             raise TypeError(
-                f"{operator} takes boolean Tensors, not {self.dtype.name}: compare first, or use td.logical_and and its like."
+                f"{operator} takes boolean Tensors, not {self.dtype.name}: compare first, or use td.logical_and."
             )
         return self
 

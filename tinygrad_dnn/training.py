@@ -18,6 +18,7 @@ from tinygrad_dnn.data import (
     check_count,
     checked_arrays,
     is_arrays,
+    is_batch,
     resident,
     split_validation,
     unpack_x_y_sample_weight,
@@ -102,6 +103,7 @@ class Trainer(Learner):
         check_count("fit: epochs", epochs, 1)
         check_count("fit: initial_epoch", initial_epoch, 0)
         check_count("fit: validation_freq", validation_freq, 1)
+        _check_verbose("fit", verbose)
         if validation_batch_size is None:
             validation_batch_size = batch_size
         batches: Batches
@@ -111,9 +113,8 @@ class Trainer(Learner):
             if validation_split and validation_data is None:
                 given, validation_data = split_validation(checked_arrays(given, "fit"), validation_split)
             batches = ArrayBatches(
-                *given, batch_size, class_weight=class_weight, rng=ops.random.generator() if shuffle else None,
-                examine=self._examiner("train_step", "fit"),
-            )  # fmt: skip
+                *given, batch_size, class_weight=class_weight, examine=self._examiner("train_step", "fit")
+            )
         else:
             _refuse("fit", _FOR_ARRAYS, validation_split=validation_split or None, sample_weight=sample_weight)
             batches = IterableBatches(
@@ -127,16 +128,24 @@ class Trainer(Learner):
             listeners.append(ProgbarLogger(bar=False if verbose == 2 else None))
         params = {"epochs": epochs, "steps": len(batches) or None, "verbose": verbose}
         calls = CallbackList(listeners, self, params)
+        if isinstance(batches, ArrayBatches) and shuffle:
+            batches.rng = ops.random.generator()
         self.history = History()
         self.history.set_params(params)
         self.stop_training = False
+        self._train(range(initial_epoch, epochs), batches, calls, validation, validation_freq)
+        return self.history
+
+    def _train(
+        self, epochs: range, batches: Batches, calls: CallbackList, validation: Batches | None, validation_freq: int
+    ) -> None:
         with contextlib.ExitStack() as closing, BetweenSteps() as between:
             for callback in calls.callbacks:
                 if isinstance(callback, ProgbarLogger):
                     closing.callback(callback.close)
             calls("train_begin", Logs())
             logs: dict[str, Any] = {}
-            for epoch in range(initial_epoch, epochs):
+            for epoch in epochs:
                 logs = self._train_epoch(epoch, batches, calls, between)
                 if validation is not None and (epoch + 1) % validation_freq == 0:
                     values = self._test_epoch(validation, calls, between)
@@ -150,7 +159,6 @@ class Trainer(Learner):
                     break
             self.optimizer.finalize_variable_values(self.trainable_weights)
             calls("train_end", logs)
-        return self.history
 
     def _train_epoch(self, epoch: int, batches: Batches, calls: CallbackList, between: BetweenSteps) -> dict[str, Any]:
         self.reset_metrics()
@@ -170,7 +178,7 @@ class Trainer(Learner):
         examine = self._examiner("test_step", caller)
         if isinstance(data, Tensor) or hasattr(data, "__array__"):
             raise ValueError(f"{caller}: it must be a tuple (x, y) or batches of such, not inputs alone.")
-        if isinstance(data, (tuple, list)) and data and not isinstance(data[0], tuple):
+        if isinstance(data, (tuple, list)) and data and not is_batch(data[0]):
             _refuse(caller, _FOR_BATCHES, validation_steps=steps)
             batch = unpack_x_y_sample_weight(tuple(data))
             return ArrayBatches(*batch, batch_size, caller=caller, examine=examine)
@@ -208,6 +216,7 @@ class Trainer(Learner):
             ValueError: The data do not fit each other, the model or the loss.
         """
         self._require_compiled("evaluate")
+        _check_verbose("evaluate", verbose)
         examine = self._examiner("test_step", "evaluate")
         batches: Batches
         if is_arrays(x, y, "evaluate"):
@@ -384,6 +393,11 @@ def _returned(values: dict[str, Any], return_dict: bool) -> Any:
     if return_dict:
         return values
     return list(values.values()) if len(values) != 1 else next(iter(values.values()))
+
+
+def _check_verbose(caller: str, verbose: Any) -> None:
+    if verbose not in (0, 1, 2, "auto"):
+        raise ValueError(f"{caller}: verbose must be 0, 1, 2 or 'auto', not {verbose!r}.")
 
 
 def _as_list(callbacks: Any) -> list[Any]:

@@ -114,6 +114,7 @@ SAME_AS_NUMPY = {
     "broadcast_to": lambda xp, x, y, i: xp.broadcast_to(x, (2, 4, 3)),
     "squeeze": lambda xp, x, y, i: xp.squeeze(xp.expand_dims(x, 1), axis=1),
     "flip": lambda xp, x, y, i: xp.flip(x, axis=0),
+    "windows": lambda xp, x, y, i: xp.lib.stride_tricks.sliding_window_view(x, (2, 2), axis=(0, 1)),
     "tile": lambda xp, x, y, i: xp.tile(x, (2, 1)),
     "repeat": lambda xp, x, y, i: xp.repeat(x, 2, axis=0),
     "tril": lambda xp, x, y, i: xp.tril(x),

@@ -159,7 +159,7 @@ X, Y = clouds((10, 4, 1))
         ((X[:, 0], Y), {}, "x must be an array of numbers of shape (samples, ...)"),
         ((X.astype(str), Y), {}, "x must be an array of numbers"),
         ((X[:0], Y[:0]), {}, "x has no samples"),
-        ((np.where(X == X[3, 1], np.nan, X), Y), {}, "x holds nan at sample 3"),
+        ((np.where(X[3, 1] == X, np.nan, X), Y), {}, "x holds nan at sample 3"),
     ],
 )
 def test_what_is_refused(args: Any, kwargs: dict[str, Any], sentence: str) -> None:

@@ -40,7 +40,7 @@ def everything(model: td.Sequential) -> list[Any]:
     variables = [*model.weights, *model.optimizer.variables, *states, *metrics]
     return [
         [v.tolist() for v in variables], model.built, model.optimizer.get_config(), td.random.get_state(),
-        python_random.getstate(), np.random.get_state()[1].tolist(),
+        python_random.getstate(), np.random.get_state()[1].tolist(),  # noqa: NPY002
     ]  # fmt: skip
 
 

@@ -99,11 +99,30 @@ def test_dropout_acts_in_models_inside_models_and_where_training_is_said_to_be_o
         assert (std > 0).all()
 
 
+def test_dropout_that_is_made_when_a_layer_is_built_acts() -> None:
+    class Late(td.layers.Layer):
+        def build(self, input_shape: Any) -> None:
+            self.drop = layers.Dropout(0.5)
+
+        def call(self, inputs: Any) -> Any:
+            return self.drop(inputs)
+
+    assert (td.mc_dropout(classifier(Late()), X, n=5).std > 0).all()
+
+
 def test_a_subclass_counts_and_its_own_way_stays() -> None:
     model = classifier(MCDropout(0.5))
     _, std, _ = td.mc_dropout(model, X, n=5)
     assert (std > 0).all()
     assert not np.array_equal(model.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("layer", [layers.GaussianDropout, layers.SpatialDropout2D, layers.AlphaDropout])
+def test_every_dropout_acts_and_noise_does_not(layer: Any) -> None:
+    images = np.ones((2, 3, 3, 4), np.float32)
+    assert (td.mc_dropout(td.Sequential([layer(0.5)]), images, n=9).std > 0).any()
+    with pytest.raises(ValueError, match="has no dropout layer"):
+        td.mc_dropout(td.Sequential([layers.GaussianNoise(0.5)]), images)
 
 
 def test_a_layer_of_ones_own_counts_if_its_class_says_so() -> None:
@@ -134,7 +153,8 @@ def test_the_entropy_of_one_probability_is_that_of_two_classes() -> None:
 def test_a_certain_prediction_has_no_entropy() -> None:
     # Logits 2000 apart: the exponential of the lesser is 0.
     model = td.Sequential([layers.Dropout(0.5), layers.Activation("softmax")])
-    mean, _, entropy = td.mc_dropout(td.Sequential([layers.Dropout(0.0), layers.Activation("softmax")]), 2000 * EYE, n=2)
+    still = td.Sequential([layers.Dropout(0.0), layers.Activation("softmax")])
+    mean, _, entropy = td.mc_dropout(still, 2000 * EYE, n=2)
     np.testing.assert_array_equal(mean, EYE)
     assert entropy is not None
     np.testing.assert_array_equal(entropy, [0.0, 0.0])
@@ -167,7 +187,7 @@ def test_what_is_refused(arguments: Any, error: type[Exception], sentence: str) 
 
 def test_the_mode_ends_with_an_error() -> None:
     model = classifier(layers.Dropout(0.5))
+    model(X)
     with pytest.raises(ValueError, match="takes inputs of shape"):
-        model(X)
         td.mc_dropout(model, X[:, :2])
     np.testing.assert_array_equal(model.predict(X), model.predict(X))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def assert_close(found: Any, expected: np.ndarray) -> None:
 def assert_as_recorded(name: str) -> None:
     """Compare a layer's outputs, their shape, and its gradients with those of a case."""
     case, layer = CASES[name], made(name)
+    assert_made_again(layer, case["config"])
     inputs = [td.tensor(case[key], requires_grad=True) for key in case if key[0] == "x"]
     outputs = layer(inputs if "shapes" in case else inputs[0])
     assert_close(outputs, case["out"])
@@ -54,3 +56,15 @@ def assert_as_recorded(name: str) -> None:
     assert set(names) == {key for key in case if key.startswith("grad_")}
     for key, gradient in zip(names, td.grad((outputs * case["cotangent"]).sum(), [*inputs, *weights]), strict=True):
         assert_close(gradient, case[key])
+
+
+def assert_made_again(layer: td.layers.Layer, given: dict[str, Any]) -> td.layers.Layer:
+    """Check that a layer's configuration holds what was given, and through JSON makes the same; return that."""
+    config = layer.get_config()
+    for key, value in given.items():
+        assert config[key] in (value, [value])
+    again = type(layer).from_config(json.loads(json.dumps(config)))
+    named = td.layers.get(json.loads(json.dumps(td.registry.layers.serialize(layer))))
+    assert type(named) is type(layer)
+    assert again.get_config() == named.get_config() == config
+    return again

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dnn as td
-from tests.layers.golden import assert_as_recorded, cases
+from tests.layers.golden import assert_as_recorded, assert_made_again, cases
 from tinygrad_dnn.testing import check_grads
 
 X = np.array([[-1e4, -1.5, 0.0], [0.5, 3.0, 1e4]], np.float32)
@@ -71,6 +71,11 @@ def test_arguments_out_of_range(cls: str, config: dict[str, Any], message: str) 
         getattr(td.layers, cls)(name="own", **config)
 
 
+def test_softmax_needs_an_axis_that_is_there(backend: str) -> None:
+    with pytest.raises(ValueError, match=r"^Softmax 's': axis 2 is out of range for inputs of shape \(None, 3\)"):
+        td.layers.Softmax(axis=2, name="s")(X)
+
+
 # -- PReLU ---------------------------------------------------------------------------------------------------------
 
 
@@ -95,6 +100,19 @@ def test_gradients_of_prelu_are_those_of_finite_differences(backend: str) -> Non
 
     x = np.linspace(-2, 2, 12).reshape(2, 2, 3)
     check_grads(call, [x, np.array([[0.1, 0.3, 0.5]])])
+
+
+def test_configuration_goes_through_json(backend: str) -> None:
+    slopes = {"lower": 0.25, "upper": 0.5, "seed": 7}
+    layer = td.layers.RReLU(**slopes)
+    again = assert_made_again(layer, slopes)
+    np.testing.assert_array_equal(again(X, training=True).numpy(), layer(X, training=True).numpy())
+    learned = {
+        "shared_axes": [1], "alpha_initializer": {"class_name": "constant", "config": {"value": 0.25}},
+        "alpha_regularizer": {"class_name": "l2", "config": {"l2": 0.5}},
+        "alpha_constraint": {"class_name": "nonneg", "config": {}},
+    }  # fmt: skip
+    assert assert_made_again(td.layers.PReLU(**learned), learned)(X).numpy()[0, 1] == -0.375
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""BatchNormalization: Keras's values, gradients and moving averages, freezing, axes, dtypes, errors."""
+"""BatchNormalization and LayerNormalization: Keras's values and gradients, moving averages, axes, dtypes, errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 import tinygrad_dnn as td
 from tests.golden import storage
+from tests.layers.golden import assert_as_recorded, assert_made_again, cases
 from tinygrad_dnn.testing import check_grads
 
 CASES = storage.load("normalization").cases
@@ -236,3 +237,114 @@ def test_an_axis_that_there_is_not(axis: int, shape: tuple[Any, ...]) -> None:
 def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^BatchNormalization 'bn': {message}"):
         td.layers.BatchNormalization(name="bn", **arguments)
+
+
+# -- LayerNormalization --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", cases("LayerNormalization"))
+def test_layer_normalization_is_keras_s(backend: str, name: str) -> None:
+    assert_as_recorded(name)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((3, 4), -1), ((2, 3, 4), 1), ((2, 3, 2), (-1, 1))])
+def test_layer_normalization_s_gradients_are_those_of_finite_differences(
+    backend: str, shape: tuple[int, ...], axis: Any
+) -> None:
+    layer = td.layers.LayerNormalization(axis, dtype="float64")
+    layer.build((None, *shape[1:]))
+
+    def call(x: td.Tensor, gamma: td.Tensor, beta: td.Tensor) -> td.Tensor:
+        layer.gamma, layer.beta = gamma, beta
+        return layer.call(x)
+
+    check_grads(call, [normal(*shape), normal(*layer.gamma.shape), normal(*layer.beta.shape)])
+
+
+@pytest.mark.parametrize(("axis", "others"), [(-1, 2), (1, 1), ((1, 2), (1, 2)), ([2, 1], (1, 2))])
+@pytest.mark.parametrize("training", [True, False])
+def test_each_sample_has_mean_0_and_variance_1(backend: str, axis: Any, others: Any, training: bool) -> None:
+    layer = td.layers.LayerNormalization(axis, epsilon=1e-6)
+    outputs = layer(100 * normal(5, 6, 7), training=training).numpy().astype(np.float64)
+    np.testing.assert_allclose(outputs.mean(axis=others), 0, atol=1e-5)
+    np.testing.assert_allclose(outputs.var(axis=others), 1, rtol=1e-4)
+
+
+def test_a_sample_s_normalisation_does_not_depend_on_the_others(backend: str) -> None:
+    layer, x = td.layers.LayerNormalization(), normal(5, 6)
+    np.testing.assert_allclose(layer(x).numpy()[2:3], layer(x[2:3]).numpy(), rtol=1e-6)
+
+
+def test_layer_normalization_s_weights(backend: str) -> None:
+    layer = td.layers.LayerNormalization(
+        axis=[1, -1], gamma_initializer=td.initializers.Constant(0.5), beta_initializer="ones", gamma_regularizer="l2",
+        beta_constraint="non_neg", name="ln",
+    )  # fmt: skip
+    layer.build((None, 2, 5, 3))
+    assert [(w.path, w.shape) for w in layer.trainable_weights] == [("ln/gamma", (2, 3)), ("ln/beta", (2, 3))]
+    assert (layer.gamma.numpy() == 0.5).all()
+    assert (layer.beta.numpy() == 1).all()
+    assert len(layer.losses) == 1
+    assert isinstance(layer.beta.constraint, td.constraints.NonNeg)
+    bare = td.layers.LayerNormalization(center=False, scale=False)
+    bare.build((None, 3))
+    assert bare.weights == []
+
+
+def test_layer_normalization_s_configuration_goes_through_json(backend: str) -> None:
+    constant = {"class_name": "constant", "config": {"value": 0.5}}
+    none_below_0 = {"class_name": "nonneg", "config": {}}
+    config = {
+        "axis": [1, -1], "epsilon": 0.25, "center": True, "scale": True, "gamma_initializer": constant,
+        "beta_initializer": constant, "gamma_regularizer": {"class_name": "l2", "config": {"l2": 0.5}},
+        "beta_regularizer": {"class_name": "l1", "config": {"l1": 0.5}}, "gamma_constraint": none_below_0,
+        "beta_constraint": none_below_0,
+    }  # fmt: skip
+    assert_made_again(td.layers.LayerNormalization(**config), config)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layer_normalization_takes_bytes(backend: str, dtype: str) -> None:
+    pixels = td.random.generator().integers(0, 256, (8, 30), np.uint8)
+    outputs = td.layers.LayerNormalization(dtype=dtype)(pixels)
+    assert outputs.dtype == dtype
+    centred = pixels - pixels.mean(axis=1, keepdims=True)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    exact = centred / np.sqrt(pixels.var(axis=1, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(outputs.numpy(), exact, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape", "message"),
+    [
+        (2, (None, 4), r"axis \(2,\) must be axes after the batch's, each once; the inputs have shape \(None, 4\)"),
+        (0, (None, 4), r"axis \(0,\) must be axes after the batch's"),
+        (-2, (None, 4), r"axis \(-2,\) must be axes after the batch's"),
+        ([1, -1], (None, 4), r"axis \(1, -1\) must be axes after the batch's"),
+        ([], (None, 4), r"axis \(\) must be axes after the batch's"),
+        (1, (None, None, 4), r"axis \(1,\) must have a known length; the inputs have shape \(None, None, 4\)"),
+    ],
+)
+def test_axes_that_a_layer_normalization_has_not(axis: Any, shape: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^LayerNormalization 'ln': {message}"):
+        td.layers.LayerNormalization(axis, name="ln").build(shape)
+
+
+def test_layer_normalization_of_other_lengths(backend: str) -> None:
+    layer = td.layers.LayerNormalization(center=False, scale=False, name="ln")
+    layer.build((None, 4))
+    with pytest.raises(ValueError, match=r"^LayerNormalization 'ln' was built for lengths \(4,\) of axis \(-1,\) and "):
+        layer(np.ones((2, 5)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epsilon": -1e-3}, r"epsilon must be a number of at least 0, not -0\.001"),
+        ({"axis": "last"}, "axis must be an integer or a sequence of integers, not 'last'"),
+        ({"axis": None}, "axis must be an integer or a sequence of integers, not None"),
+    ],
+)
+def test_arguments_of_layer_normalization_out_of_range(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^LayerNormalization 'ln': {message}"):
+        td.layers.LayerNormalization(name="ln", **arguments)

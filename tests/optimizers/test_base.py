@@ -1,8 +1,7 @@
-"""The optimizers' base class: applying, rules that others write, the learning rate, state, configurations, errors."""
+"""The optimizers' base class: applying, rules that others write, the learning rate, dtypes, state, errors."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -396,66 +395,3 @@ def test_training_resumes_from_the_variables_bit_for_bit(backend: str, cls: str,
     for gradient, expected in zip(gradients[10:], whole[10:], strict=True):
         second.apply([grad(gradient)], [weight])
         np.testing.assert_array_equal(weight.numpy(), expected)
-
-
-# -- configurations ------------------------------------------------------------------------------------------------
-
-SCHEDULE = {"class_name": "exponentialdecay", "config": {
-    "initial_learning_rate": 0.1, "decay_steps": 5, "decay_rate": 0.5, "staircase": False,
-}}  # fmt: skip
-CONFIGURED: list[tuple[str, dict[str, Any]]] = [
-    ("SGD", {}),
-    ("SGD", {"learning_rate": 0.125, "momentum": 0.9, "nesterov": True, "clipnorm": 1.0, "name": "other"}),
-    ("RMSprop", {"rho": 0.5, "momentum": 0.5, "epsilon": 1e-3, "centered": True, "clipvalue": 0.5}),
-    ("Adam", {"beta_1": 0.5, "beta_2": 0.75, "epsilon": 1e-3, "amsgrad": True, "weight_decay": 0.25}),
-    ("Adam", {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 3, "global_clipnorm": 2.0}),
-    ("Nadam", {"momentum_decay": 0.004, "gradient_accumulation_steps": 4, "learning_rate": SCHEDULE}),
-]
-
-
-@pytest.mark.parametrize(("cls", "arguments"), CONFIGURED, ids=lambda x: x if isinstance(x, str) else None)
-def test_configuration_goes_through_json(backend: str, cls: str, arguments: dict[str, Any]) -> None:
-    optimizer = getattr(td.optimizers, cls)(**arguments)
-    config = json.loads(json.dumps(optimizer.get_config()))
-    assert {key: config[key] for key in arguments} == arguments
-    again = getattr(td.optimizers, cls).from_config(config)
-    assert again.get_config() == optimizer.get_config()
-    assert td.optimizers.get(json.loads(json.dumps(td.registry.optimizers.serialize(again)))).get_config() == config
-    np.testing.assert_array_equal(path(again, np.ones(3), waves(8)), path(optimizer, np.ones(3), waves(8)))
-
-
-def test_configuration_follows_the_learning_rate_and_not_the_steps(backend: str) -> None:
-    optimizer = td.optimizers.Adam(0.5)
-    fresh = optimizer.get_config()
-    path(optimizer, np.ones(3), waves(3))
-    assert optimizer.get_config() == fresh
-    optimizer.learning_rate = 0.25
-    assert optimizer.get_config() == {**fresh, "learning_rate": 0.25}
-
-
-def test_a_schedule_that_is_not_registered_cannot_be_saved() -> None:
-    with pytest.raises(ValueError, match="is not a registered scheduler: register it under a name"):
-        td.optimizers.SGD(lambda step: 0.1).get_config()
-
-
-@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "Nadam"])
-def test_optimizers_have_names_and_keras_s_defaults(name: str) -> None:
-    optimizer = td.optimizers.get(name.lower())
-    assert type(optimizer) is getattr(td.optimizers, name)
-    assert optimizer.name == name.lower()
-    assert optimizer.learning_rate.item() == np.float32(0.01 if name == "SGD" else 0.001)
-    config = optimizer.get_config()
-    assert config.get("epsilon", 1e-7) == 1e-7
-    assert (config.get("beta_1", 0.9), config.get("beta_2", 0.999), config.get("rho", 0.9)) == (0.9, 0.999, 0.9)
-    assert (config["ema_momentum"], config["use_ema"]) == (0.99, False)
-    options = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "ema_overwrite_frequency",
-               "gradient_accumulation_steps")  # fmt: skip
-    assert all(config[key] is None for key in options)
-
-
-def test_get_makes_an_optimizer_of_a_name_a_configuration_or_passes_one_on() -> None:
-    optimizer = td.optimizers.SGD()
-    assert td.optimizers.get(optimizer) is optimizer
-    assert td.optimizers.get({"class_name": "SGD", "config": {"momentum": 0.5}}).momentum == 0.5
-    with pytest.raises(ValueError, match=r"^'nadma' is not a known optimizer\. Did you mean 'nadam'"):
-        td.optimizers.get("nadma")

@@ -87,6 +87,25 @@ def test_a_second_fit_shuffles_anew() -> None:
     assert model.trained[0] != model.trained[1]
 
 
+def test_a_fit_that_is_refused_does_not_change_the_orders_that_follow() -> None:
+    td.utils.set_random_seed(5)
+    model = classifier()
+    model.fit(X, LABELS, epochs=2, batch_size=2, verbose=0)
+    expected = model.get_weights()
+    td.utils.set_random_seed(5)
+    model = classifier()
+    for wrong in (
+        {"y": LABELS + 1},
+        {"y": LABELS, "validation_data": (X, LABELS + 1)},
+        {"y": LABELS, "callbacks": [3]},
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            model.fit(X, verbose=0, **wrong)
+    model.fit(X, LABELS, epochs=2, batch_size=2, verbose=0)
+    for now, then in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
 def test_without_shuffling_the_order_is_the_given_one() -> None:
     assert orders(shuffle=False) == [X[:, 0].tolist()] * 3
 
@@ -139,7 +158,9 @@ def test_validation_data_go_before_a_split() -> None:
     assert model.tested == [X[:2, 0].tolist()]
 
 
-@pytest.mark.parametrize("form", [tuple, list, lambda pair: [pair], lambda pair: (pair for _ in range(4))])
+@pytest.mark.parametrize(
+    "form", [tuple, list, lambda pair: [pair], lambda pair: [list(pair)], lambda pair: (pair for _ in range(4))]
+)
 def test_validation_data_may_be_arrays_or_batches(form: Any) -> None:
     model = classifier()
     steps = 1 if isinstance(form((X, LABELS)), Iterator) else None

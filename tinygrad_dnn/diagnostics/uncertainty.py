@@ -65,6 +65,8 @@ def mc_dropout(model: Model, x: Any, n: int = 100, batch_size: int | None = None
     check_count("mc_dropout: n", n, 2)
     if not is_arrays(x, None, "mc_dropout"):
         raise ValueError("mc_dropout: x must be an array, which can be gone through n times, not batches.")
+    if not model.built:
+        model.predict(x[:1])  # a layer may make those inside it when it is built
     if not any(layer.is_dropout for layer, _ in model._flatten()):
         raise ValueError(f"mc_dropout: model {model.name!r} has no dropout layer, so all passes would be the same.")
     # Welford's running sums: n outputs at once could be more than the memory holds.

@@ -14,7 +14,14 @@ from tinygrad_dnn.layers.dropout import AlphaDropout, Dropout
 from tinygrad_dnn.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from tinygrad_dnn.layers.noise import GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
 from tinygrad_dnn.layers.normalization import BatchNormalization, LayerNormalization
-from tinygrad_dnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from tinygrad_dnn.layers.pooling import (
+    AveragePooling2D,
+    AvgPool2D,
+    GlobalAveragePooling2D,
+    GlobalAvgPool2D,
+    MaxPool2D,
+    MaxPooling2D,
+)
 from tinygrad_dnn.layers.reshaping import Normalization, Permute, RepeatVector, Rescaling, Reshape
 
 __all__ = [

@@ -148,6 +148,13 @@ class Softmax(_Function):
             raise ValueError(f"Softmax {self.name!r}: axis must be an integer, not {axis!r}.")
         self.axis = int(axis)
 
+    def build(self, input_shape: Shape) -> None:
+        """Check that the inputs have the axis."""
+        if not -len(input_shape) <= self.axis < len(input_shape):
+            raise ValueError(
+                f"Softmax {self.name!r}: axis {self.axis} is out of range for inputs of shape {input_shape}."
+            )
+
 
 class PReLU(_Elementwise):
     """The parametric rectified linear unit: x where it is positive, else ``alpha * x`` with a learned alpha.

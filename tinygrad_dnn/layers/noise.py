@@ -96,6 +96,8 @@ class GaussianDropout(_Gaussian):
         True
     """
 
+    is_dropout = True
+
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         owner = f"GaussianDropout {self.name!r}: rate"

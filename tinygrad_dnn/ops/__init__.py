@@ -92,6 +92,10 @@ from tinygrad_dnn.ops.shape import (
 )
 from tinygrad_dnn.ops.shape import normalize_axes as normalize_axes
 from tinygrad_dnn.ops.shape import sum_to as sum_to
+from tinygrad_dnn.ops.window import average_pool as average_pool
+from tinygrad_dnn.ops.window import conv as conv
+from tinygrad_dnn.ops.window import max_pool as max_pool
+from tinygrad_dnn.ops.window import windows as windows
 
 __all__ = [
     "abs",

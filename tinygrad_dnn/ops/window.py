@@ -51,12 +51,18 @@ def _fold(xp: Any, x: Any, *, size: Pair, strides: Pair, dilation: Pair) -> Any:
 
 
 def _blocks(xp: Any, batch: int, rows: int, row_bytes: int) -> Iterator[tuple[slice, slice]]:
-    """Cut (batch, rows) into blocks that are contiguous: whole images, or some rows of one."""
-    count = (_HOST_BYTES if xp.name == "numpy" else _DEVICE_BYTES) // (row_bytes or 1) or 1
-    images, each = (count // rows, rows) if count >= rows else (1, count)
+    """Cut (batch, rows) into contiguous blocks, the first the largest: whole images, or some rows of one."""
+    count = max(1, (_HOST_BYTES if xp.name == "numpy" else _DEVICE_BYTES) // max(1, row_bytes))
+    images, each = (_even(batch, count // rows), rows) if count >= rows else (1, _even(rows, count))
     for i in range(0, batch, images):
         for j in range(0, rows, each):
             yield slice(i, min(i + images, batch)), slice(j, min(j + each, rows))
+
+
+def _even(length: int, most: int) -> int:
+    """Return the length of the parts, of at most so many, into which an axis is cut nearly evenly."""
+    parts = -(-length // most)
+    return max(1, -(-length // max(1, parts)))
 
 
 def _matrices(xp: Any, windows: Any) -> Iterator[tuple[tuple[slice, slice], Any]]:
@@ -66,10 +72,11 @@ def _matrices(xp: Any, windows: Any) -> Iterator[tuple[tuple[slice, slice], Any]
     buffer = None
     for place in _blocks(xp, batch, rows, columns * length * windows.dtype.itemsize):
         part = windows[place]
-        if buffer is None or buffer.shape != part.shape:
+        if buffer is None:
             buffer = xp.empty(part.shape, dtype=part.dtype)
-        buffer[...] = part
-        yield place, xp.reshape(buffer, (part.shape[0] * part.shape[1] * columns, length))
+        block = buffer[: part.shape[0], : part.shape[1]]
+        block[...] = part
+        yield place, xp.reshape(block, (part.shape[0] * part.shape[1] * columns, length))
 
 
 def _convolve(xp: Any, x: Any, kernel: Any, *, strides: Pair, dilation: Pair) -> Any:
@@ -87,17 +94,17 @@ def _convolve_transposed(xp: Any, y: Any, kernel: Any, *, size: Pair, strides: P
     batch, rows, columns, _ = y.shape
     out = xp.zeros((batch, *size, channels), dtype=y.dtype)
     weights = xp.ascontiguousarray(xp.transpose(kernel, (0, 1, 3, 2)))
-    part: Any = None
+    buffer = None
     for images, lines in _blocks(xp, batch, rows, columns * (channels + filters) * y.dtype.itemsize):
         block = y[images, lines]
-        shape = (*block.shape[:3], channels)
-        matrix = xp.reshape(block, (math.prod(shape[:3]), filters))
-        if part is None or part.shape != shape:
-            part = xp.empty(shape, dtype=y.dtype)
+        matrix = xp.reshape(block, (math.prod(block.shape[:3]), filters))
+        if buffer is None:
+            buffer = xp.empty((*block.shape[:3], channels), dtype=y.dtype)
+        part = buffer[: block.shape[0], : block.shape[1]]
         product = xp.reshape(part, (len(matrix), channels))
         # Added place by place in the window, since the sums are then long runs of memory.
         for i in range(height):
-            down = _spots(lines.start * strides[0] + i * dilation[0], shape[1], strides[0])
+            down = _spots(lines.start * strides[0] + i * dilation[0], block.shape[1], strides[0])
             for j in range(width):
                 xp.matmul(matrix, weights[i, j], out=product)
                 target = out[images, down, _spots(j * dilation[1], columns, strides[1])]
@@ -272,7 +279,7 @@ def windows(
 
     Example:
         >>> x = td.reshape(td.arange(9.0), (1, 3, 3, 1))
-        >>> td.ops.window.windows(x, 2)[0, 1, 1, :, :, 0]
+        >>> td.ops.windows(x, 2)[0, 1, 1, :, :, 0]
         Tensor([[4., 5.],
                 [7., 8.]], dtype=float32)
     """
@@ -308,7 +315,7 @@ def conv(
 
     Example:
         >>> x, kernel = td.ones((1, 3, 3, 1)), td.ones((2, 2, 1, 1))
-        >>> td.ops.window.conv(x, kernel, padding="same")[0, :, :, 0]
+        >>> td.ops.conv(x, kernel, padding="same")[0, :, :, 0]
         Tensor([[4., 4., 2.],
                 [4., 4., 2.],
                 [2., 2., 1.]], dtype=float32)
@@ -345,7 +352,7 @@ def max_pool(
         ValueError: The images have not four axes, no window fits, or an argument is out of its range.
 
     Example:
-        >>> td.ops.window.max_pool(td.reshape(td.arange(16.0), (1, 4, 4, 1)), 2)[0, :, :, 0]
+        >>> td.ops.max_pool(td.reshape(td.arange(16.0), (1, 4, 4, 1)), 2)[0, :, :, 0]
         Tensor([[ 5.,  7.],
                 [13., 15.]], dtype=float32)
     """
@@ -370,7 +377,7 @@ def average_pool(
         ValueError: The images have not four axes, no window fits, or an argument is out of its range.
 
     Example:
-        >>> td.ops.window.average_pool(td.reshape(td.arange(16.0), (1, 4, 4, 1)), 2)[0, :, :, 0]
+        >>> td.ops.average_pool(td.reshape(td.arange(16.0), (1, 4, 4, 1)), 2)[0, :, :, 0]
         Tensor([[ 2.5,  4.5],
                 [10.5, 12.5]], dtype=float32)
     """
