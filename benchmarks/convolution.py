@@ -1,9 +1,10 @@
 """Time Conv2D forward and backward beside PyTorch's: 32 x 32 x 32 -> 64 channels, 3 x 3, batch 32, float32.
 
-Backward takes the gradients of the images, the kernel and the bias. Each contestant runs in a process of its own, in
-turn, round after round, with as many threads; ratios are taken round by round, so that they hold on a machine whose
-speed drifts. Nearly all of the time is matrix products: the kernels that the BLAS chose for this processor are shown,
-and where OPENBLAS_CORETYPE names others, ONEDNN_MAX_CPU_ISA (as AVX2 for Haswell) binds PyTorch to the same.
+Backward takes the gradients of the images, the kernel and the bias. Each contestant lives in a process of its own, with
+as many threads, and they take turns step by step, so that all see the same drifts of the machine's speed: what to read
+is the median of the ratios of neighbouring steps. Nearly all of the time is matrix products: the kernels that the BLAS
+chose for this processor are shown, and where OPENBLAS_CORETYPE names others, ONEDNN_MAX_CPU_ISA (as AVX2 for Haswell)
+binds PyTorch to the same.
 
   python benchmarks/convolution.py --peer-python /path/to/venv/bin/python     an environment that has PyTorch
 """
@@ -11,7 +12,6 @@ and where OPENBLAS_CORETYPE names others, ONEDNN_MAX_CPU_ISA (as AVX2 for Haswel
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 
 BATCH, SIDE, CHANNELS, FILTERS, KERNEL = 32, 32, 32, 64, 3
 
@@ -80,66 +81,80 @@ def _torch(channels_last: bool) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return forward, both
 
 
+PASSES = ("forward", "both")
 CONTESTANTS = {"ours": ours, "torch": torch, "torch_last": torch_last}
 
 
-def measure(name: str, steps: int) -> dict[str, Any]:
-    """Return the medians of both passes in milliseconds, and what the BLAS is."""
-    found: dict[str, Any] = {}
-    for key, step in zip(("forward", "both"), CONTESTANTS[name](), strict=True):
-        times = []
-        for _ in range(3 + steps):
-            started = time.perf_counter()
-            step()
-            times.append((time.perf_counter() - started) * 1e3)
-        found[key] = statistics.median(times[3:])
-    if name == "ours":
-        import threadpoolctl
+def serve(name: str) -> None:
+    """Run the pass that each line of the input names, and write its milliseconds."""
+    passes = dict(zip(PASSES, CONTESTANTS[name](), strict=True))
+    for line in sys.stdin:
+        started = time.perf_counter()
+        passes[line.strip()]()
+        print((time.perf_counter() - started) * 1e3, flush=True)
 
-        libraries = threadpoolctl.threadpool_info()
-        found["blas"] = [f"{i['internal_api']} {i['version']} {i.get('architecture', '')}" for i in libraries]
-    return found
+
+def ask(worker: subprocess.Popen[str], key: str) -> float:
+    """Let a contestant run one pass and return its milliseconds."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write(f"{key}\n")
+    worker.stdin.flush()
+    return float(worker.stdout.readline() or "nan")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20, help="steps a round (default 20)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds (default 7)")
+    parser.add_argument("--steps", type=int, default=100, help="steps of each contestant (default 100)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each contestant (default 1)")
     parser.add_argument("--peer-python", default=sys.executable, help="the Python for PyTorch (default: this one)")
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contestant:
-        print(json.dumps(measure(options.contestant, options.steps)))
+        serve(options.contestant)
         return
     threads = {key: str(options.threads) for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTESTANTS}
-    for _ in range(options.rounds):
-        for name in list(found):
-            python = sys.executable if name == "ours" else options.peer_python
-            command = [python, __file__, "--contestant", name, "--steps", str(options.steps)]
-            run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads})
-            if run.returncode:
-                print(f"{name}: not measured ({run.stderr.strip().splitlines()[-1]})")
-                del found[name]
-            else:
-                found[name].append(json.loads(run.stdout))
-    report(found)
+    workers = {
+        name: subprocess.Popen(
+            [sys.executable if name == "ours" else options.peer_python, __file__, "--contestant", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **threads},
+        )
+        for name in CONTESTANTS
+    }
+    try:
+        present = {name: worker for name, worker in workers.items() if ask(worker, "both") >= 0}
+        for name in workers.keys() - present.keys():
+            print(f"{name}: not measured; its error stands above")
+        times: dict[tuple[str, str], list[float]] = {(name, key): [] for name in present for key in PASSES}
+        for _ in range(options.steps):
+            for key in PASSES:
+                for name, worker in present.items():
+                    times[name, key].append(ask(worker, key))
+    finally:
+        for worker in workers.values():
+            worker.kill()
+            worker.wait()
+    report(times)
 
 
-def report(found: dict[str, list[dict[str, Any]]]) -> None:
+def report(times: dict[tuple[str, str], list[float]]) -> None:
     """Print times and ratios."""
-    for name, rounds in found.items():
-        if "blas" in rounds[0]:
-            print(f"BLAS of {name}: {', '.join(rounds[0]['blas'])}")
-        for key in ("forward", "both"):
-            times = [each[key] for each in rounds]
-            print(f"{name:10} {key:8} {statistics.median(times):7.2f} ms (from {min(times):.2f} to {max(times):.2f})")
-    for peer in found:
-        if peer != "ours" and "ours" in found:
-            ratios = [a["both"] / b["both"] for a, b in zip(found["ours"], found[peer], strict=True)]
-            low, high = min(ratios), max(ratios)
-            print(f"ours / {peer}, both: {statistics.median(ratios):.2f} (from {low:.2f} to {high:.2f})")
+    libraries = threadpoolctl.threadpool_info()
+    print("BLAS:", ", ".join(f"{i['internal_api']} {i['version']} {i.get('architecture', '')}" for i in libraries))
+    for (name, key), found in times.items():
+        print(f"{name:10} {key:8} {statistics.median(found):7.2f} ms (at best {min(found):.2f})")
+    for (name, key), found in times.items():
+        if name != "ours" and ("ours", key) in times:
+            ratios = sorted(a / b for a, b in zip(times["ours", key], found, strict=True))
+            low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+            best = min(times["ours", key]) / min(found)
+            print(
+                f"ours / {name}, {key}: {statistics.median(ratios):.2f} "
+                f"(half of them from {low:.2f} to {high:.2f}; best to best {best:.2f})"
+            )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,19 @@ __all__ = ["KINDS", "Kind", "Origin"]
 T = TypeVar("T")
 # A word begins at a capital that small letters or digits follow, and an acronym where a word follows it in turn or,
 # of three letters and more, at the end: he_normal, l1_l2, csv_logger, sign_sgd, leaky_relu (not leaky_re_lu).
-_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z](?:[a-z0-9]|[A-Z][a-z])|[A-Z]{3,}$)|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = re.compile(
+    r"(?<=[a-z0-9])(?=[A-Z][a-z0-9])|(?<=[a-z])(?=[A-Z]+[A-Z][a-z]|[A-Z]{3,}$)|(?<=[A-Z])(?=[A-Z][a-z])"
+)
+
+
+def snake_case(name: str) -> str:
+    """Return a class's name in snake case, an acronym as one word.
+
+    Example:
+        >>> [td.registration.snake_case(name) for name in ("HeNormal", "CSVLogger", "LeakyReLU", "L1L2")]
+        ['he_normal', 'csv_logger', 'leaky_relu', 'l1_l2']
+    """
+    return _WORD.sub("_", name).lower()
 
 
 @dataclass(frozen=True)
@@ -168,7 +180,7 @@ class Batch:
             raise ValueError(f"the {kind.singular} {taken[0]!r} is registered twice by the same plugin.")
         if twin := [entry.origin.name for entry in self.entries.values() if entry.obj is obj]:
             raise ValueError(f"{names[0]!r} is registered already, as {twin[0]!r}: use aliases=(...).")
-        alias = _WORD.sub("_", own).lower() if isinstance(obj, type) and name is None else names[0]
+        alias = snake_case(own) if isinstance(obj, type) and name is None else names[0]
         origin = Origin(kind.plural, names[0], *self._source, module=getattr(obj, "__module__", None) or "")
         self.entries |= dict.fromkeys(names, Entry(obj, alias, origin))
         return obj

@@ -106,8 +106,9 @@ def test_he_normal_keeps_the_variance_through_relu_layers(backend: str) -> None:
 
 def test_penalties_constraints_and_trainable(backend: str) -> None:
     layer = td.layers.Conv2D(
-        2, 2, kernel_regularizer="l2", bias_regularizer="l1", kernel_constraint="non_neg", activity_regularizer="l2"
-    )
+        2, 2, kernel_regularizer="l2", bias_regularizer="l1", kernel_constraint="non_neg", bias_constraint="max_norm",
+        activity_regularizer="l2",
+    )  # fmt: skip
     out = layer(normal(3, 4, 4, 1).astype(np.float32))
     kernel, bias = layer.weights
     activity, of_kernel, of_bias = layer.losses
@@ -115,7 +116,7 @@ def test_penalties_constraints_and_trainable(backend: str) -> None:
     assert of_kernel.item() == pytest.approx(0.01 * float((kernel * kernel).sum()), rel=1e-5)
     assert of_bias.item() == 0.0
     assert (kernel.constraint(kernel).numpy() >= 0).all()
-    assert bias.constraint is None
+    assert type(bias.constraint) is td.constraints.MaxNorm
     layer.trainable = False
     assert not layer.trainable_weights
 

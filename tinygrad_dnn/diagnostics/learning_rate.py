@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -141,8 +142,9 @@ def lr_finder(
     diverged = False
     with _undone(model) as between:
         batches = ArrayBatches(x, y, sample_weight, batch_size, rng=ops.random.generator(), caller="lr_finder")
+        endless = itertools.chain.from_iterable(itertools.repeat(batches))
         average = 0.0
-        for count, batch in enumerate(between.waiting(_first(steps, batches)), start=1):
+        for count, batch in enumerate(between.waiting(itertools.islice(endless, steps)), start=1):
             loss = _step(model, batch, float(rates[count - 1]))
             average = smoothing * average + (1 - smoothing) * loss
             losses.append(loss)
@@ -166,15 +168,6 @@ def _undone(model: Model) -> Iterator[BetweenSteps]:
             yield between
         finally:
             snapshot.restore()
-
-
-def _first(steps: int, batches: ArrayBatches) -> Iterator[Batch]:
-    """Yield so many batches, beginning anew as often as they run out."""
-    while steps > 0:
-        for batch in batches:
-            if steps > 0:
-                yield batch
-            steps -= 1
 
 
 def _step(model: Model, batch: Batch, learning_rate: float) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import operator
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import Any, TypeAlias
+
+from tinygrad_dnn.registration import snake_case
 
 Shape: TypeAlias = tuple[int | None, ...]
 
@@ -17,7 +18,7 @@ _name_counters: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 
 def unique_name(cls: type) -> str:
     """Return a name for an object of ``cls``: its class name in snake case, numbered from the second on."""
-    base = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", cls.__name__).lower()
+    base = snake_case(cls.__name__)
     number = next(_name_counters[base])
     return f"{base}_{number}" if number else base
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_dnn import backend, ops, registry
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.losses.functions import fitting_weights
+from tinygrad_dnn.registration import snake_case
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, Variable, as_dtype, as_tensor
 
 
@@ -41,7 +41,7 @@ class Metric:
     """
 
     def __init__(self, dtype: DTypeLike | None = None, name: str | None = None) -> None:
-        self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        self.name = name or snake_case(type(self).__name__)
         self.dtype = as_dtype(backend.floatx() if dtype is None else dtype).name
         self.variables: list[Variable] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from tinygrad_dnn import registry
@@ -11,6 +12,12 @@ from tinygrad_dnn.optimizers.base import Optimizer
 from tinygrad_dnn.optimizers.sgd import SGD
 
 __all__ = ["SGD", "Adam", "Nadam", "Optimizer", "RMSprop", "get"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "schedules":  # where Keras keeps them; by dotted name, since the built-ins do not know one another
+        return importlib.import_module("tinygrad_dnn.schedulers")
+    raise AttributeError(f"module 'tinygrad_dnn.optimizers' has no attribute {name!r}")
 
 
 def get(identifier: Any) -> Any:

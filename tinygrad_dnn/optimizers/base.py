@@ -42,7 +42,7 @@ class Optimizer:
         ema_momentum: How much of the average stays at each update, in [0, 1].
         ema_overwrite_frequency: Replace the weights by their averages every so many updates; never if None.
         gradient_accumulation_steps: Average the gradients of so many calls into one update, at least 2.
-        name: What errors call it; by default its class name in snake case.
+        name: What errors call it; by default its class name in lower case.
 
     Attributes:
         step: The number of updates made, an int64 Variable: 1 while ``update`` runs for the first time.
@@ -77,7 +77,7 @@ class Optimizer:
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ) -> None:
-        self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        self.name = name or type(self).__name__.lower()
         clippings = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         chosen = [key for key, value in clippings.items() if value is not None]
         if len(chosen) > 1:
