@@ -21,7 +21,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import threadpoolctl
 
 BATCH, SIDE, CHANNELS, FILTERS, KERNEL = 32, 32, 32, 64, 3
 
@@ -142,6 +141,8 @@ def main() -> None:
 
 def report(times: dict[tuple[str, str], list[float]]) -> None:
     """Print times and ratios."""
+    import threadpoolctl
+
     libraries = threadpoolctl.threadpool_info()
     print("BLAS:", ", ".join(f"{i['internal_api']} {i['version']} {i.get('architecture', '')}" for i in libraries))
     for (name, key), found in times.items():

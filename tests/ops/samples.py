@@ -359,10 +359,11 @@ def _window() -> Iterator[Sample]:
         yield Sample(window.WINDOWS, bound, (x,), within, note)
         bound = lambda x, a=(size[1:3], strides, dilation): folded(x, *a)  # noqa: E731
         yield Sample(window.FOLD, bound, (signed(seen.shape, 3),), inside, note)
-        bound = lambda x, k, a=(reach, strides, dilation): np.einsum(  # noqa: E731
-            "nrsijc,ijcf->nrsf", windows_of(x, *a), k
+        bound = lambda x, k, b, a=(reach, strides, dilation): (  # noqa: E731
+            np.einsum("nrsijc,ijcf->nrsf", windows_of(x, *a), k) + b
         )
-        yield Sample(window.CONVOLVE, bound, (x, kernel), steps, note)
+        yield Sample(window.CONVOLVE, bound, (x, kernel, signed((filters,), 4)), steps, note)
+        yield Sample(window.CONVOLVE, bound, (x, kernel, 0.0), steps, note)
         bound = lambda y, k, a=(size[1:3], strides, dilation): folded(  # noqa: E731
             np.einsum("nrsf,ijcf->nrsijc", y, k), *a
         )
@@ -384,9 +385,7 @@ def _seen(
         yield spot, tuple(slice(a, a + n, d) for a, n, d in zip(starts, spans, dilation, strict=True))
 
 
-def windows_of(
-    x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int]
-) -> np.ndarray:
+def windows_of(x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int]) -> np.ndarray:
     """Return the windows of images, copied one by one: (batch, rows, columns, *size, channels)."""
     found = {spot: x[:, rows, columns] for spot, (rows, columns) in _seen(x.shape[1:3], size, strides, dilation)}
     down, right = (i + 1 for i in max(found))
@@ -394,9 +393,7 @@ def windows_of(
     return out.reshape(len(x), down, right, *size, x.shape[3])
 
 
-def folded(
-    x: np.ndarray, lengths: Sequence[int], strides: tuple[int, int], dilation: tuple[int, int]
-) -> np.ndarray:
+def folded(x: np.ndarray, lengths: Sequence[int], strides: tuple[int, int], dilation: tuple[int, int]) -> np.ndarray:
     """Return the sum of windows at their places in images, added one by one."""
     out = np.zeros((len(x), *lengths, x.shape[-1]), x.dtype)
     for (i, j), (rows, columns) in _seen(lengths, x.shape[3:5], strides, dilation):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dnn as td
-from tests.optimizers.trajectories import path, waves
+from tests.optimizers.trajectories import BUILT_IN, path, waves
 
 
 def variable(value: Any, dtype: str = "float32") -> td.Variable:
@@ -149,7 +149,7 @@ def test_a_gradient_of_another_shape_is_refused_before_anything_changes(backend:
     assert (first.item(), optimizer.iterations.item()) == (1.0, 0)
 
 
-@pytest.mark.parametrize("cls", ["SGD", "RMSprop", "Adam", "Nadam"])
+@pytest.mark.parametrize("cls", BUILT_IN)
 @pytest.mark.parametrize(
     "options",
     [
@@ -334,7 +334,7 @@ def test_a_schedule_is_named(backend: str) -> None:
 # -- dtypes --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cls", ["SGD", "RMSprop", "Adam", "Nadam"])
+@pytest.mark.parametrize("cls", BUILT_IN)
 def test_float64_weights_keep_float64_state(backend: str, cls: str) -> None:
     make = getattr(td.optimizers, cls)
     optimizer, weight = make(0.01), variable([0.5, -1.0, 2.0], "float64")
@@ -379,7 +379,7 @@ def test_variables_are_the_whole_state(backend: str) -> None:
     assert len(optimizer.variables) == 12
 
 
-@pytest.mark.parametrize("cls", ["SGD", "RMSprop", "Adam", "Nadam"])
+@pytest.mark.parametrize("cls", BUILT_IN)
 @pytest.mark.parametrize("options", [{}, {"use_ema": True, "gradient_accumulation_steps": 3}], ids=str)
 def test_training_resumes_from_the_variables_bit_for_bit(backend: str, cls: str, options: dict[str, Any]) -> None:
     config = {"momentum": 0.9} if cls in ("SGD", "RMSprop") else {}

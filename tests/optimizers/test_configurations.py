@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dnn as td
-from tests.optimizers.trajectories import path, waves
+from tests.optimizers.trajectories import BUILT_IN, path, waves
 
 SCHEDULE = {"class_name": "exponentialdecay", "config": {
     "initial_learning_rate": 0.1, "decay_steps": 5, "decay_rate": 0.5, "staircase": False,
@@ -49,7 +49,7 @@ def test_a_schedule_that_is_not_registered_cannot_be_saved() -> None:
         td.optimizers.SGD(lambda step: 0.1).get_config()
 
 
-@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "Nadam"])
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_optimizers_have_names_and_keras_s_defaults(name: str) -> None:
     optimizer = td.optimizers.get(name.lower())
     assert type(optimizer) is getattr(td.optimizers, name)

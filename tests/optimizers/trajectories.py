@@ -18,9 +18,11 @@ TOLERANCE = 2e-5
 # What belongs to the base class; the other entries of a configuration are the rule's own.
 BASE_OPTIONS = frozenset(
     "weight_decay clipnorm clipvalue global_clipnorm use_ema ema_momentum ema_overwrite_frequency "
-    "gradient_accumulation_steps".split()
+    "gradient_accumulation_steps normalize_gradients".split()
 )
-BUILT_IN = ("SGD", "RMSprop", "Adam", "Nadam")
+BUILT_IN = (
+    "SGD", "RMSprop", "Adam", "Nadam", "AdamW", "Adamax", "RAdam", "Lamb", "Lion", "Adagrad", "Adadelta", "Ftrl",
+)  # fmt: skip
 CASES = {name: case for name, case in GOLDEN.cases.items() if case["class"] in BUILT_IN}
 # Those that show the base class at work, and those that show the rule alone.
 OPTION_CASES = [

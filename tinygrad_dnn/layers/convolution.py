@@ -9,8 +9,8 @@ from typing import Any
 from tinygrad_dnn import ops, registry
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
-from tinygrad_dnn.layers.images import check_data_format, check_images, output_lengths
-from tinygrad_dnn.ops.window import Pair, as_padding, as_pair, conv
+from tinygrad_dnn.ops.geometry import Pair, as_padding, as_pair, check_data_format, check_images, output_lengths
+from tinygrad_dnn.ops.window import conv
 from tinygrad_dnn.tensor import Tensor, Variable
 
 
@@ -131,9 +131,7 @@ class Conv2D(Layer):
                 f"{self._title} was built for images of {self.kernel.shape[2]} channels and got inputs of shape "
                 f"{inputs.shape}."
             )
-        outputs = conv(inputs, self.kernel, self.strides, self.padding, self.dilation_rate)
-        if self.bias is not None:
-            outputs = ops.add(outputs, self.bias)
+        outputs = conv(inputs, self.kernel, self.strides, self.padding, self.dilation_rate, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -8,8 +8,8 @@ from typing import Any
 from tinygrad_dnn import ops
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
-from tinygrad_dnn.layers.images import check_data_format, check_images, output_lengths
-from tinygrad_dnn.ops.window import as_padding, as_pair, average_pool, max_pool
+from tinygrad_dnn.ops.geometry import as_padding, as_pair, check_data_format, check_images, output_lengths
+from tinygrad_dnn.ops.window import average_pool, max_pool
 from tinygrad_dnn.tensor import Tensor
 
 

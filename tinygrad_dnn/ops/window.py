@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.ops import reduce
-from tinygrad_dnn.ops.cast import floating, promote
+from tinygrad_dnn.ops.cast import cast, floating, promote
 from tinygrad_dnn.ops.create import ones_like
 from tinygrad_dnn.ops.elementwise import divide
+from tinygrad_dnn.ops.geometry import Pair, as_padding, as_pair, output_lengths
 from tinygrad_dnn.ops.shape import pad
 from tinygrad_dnn.tensor import Tensor, TensorLike, apply, as_tensor
-
-Pair: TypeAlias = tuple[int, int]
 
 # The windows of a convolution are copied and multiplied a block at a time: on a CPU they then come from the cache
 # of a core, on a GPU a block is large enough to make it busy, and nowhere are all of them in memory at once.
@@ -79,13 +77,16 @@ def _matrices(xp: Any, windows: Any) -> Iterator[tuple[tuple[slice, slice], Any]
         yield place, xp.reshape(block, (part.shape[0] * part.shape[1] * columns, length))
 
 
-def _convolve(xp: Any, x: Any, kernel: Any, *, strides: Pair, dilation: Pair) -> Any:
+def _convolve(xp: Any, x: Any, kernel: Any, bias: Any, *, strides: Pair, dilation: Pair) -> Any:
     height, width, channels, filters = kernel.shape
     windows = _view(xp, x, (height, width), strides, dilation)
     out = xp.empty((*windows.shape[:3], filters), dtype=x.dtype)
     weights = xp.reshape(kernel, (height * width * channels, filters))
     for place, matrix in _matrices(xp, windows):
-        xp.matmul(matrix, weights, out=xp.reshape(out[place], (len(matrix), filters)))
+        block = xp.reshape(out[place], (len(matrix), filters))
+        xp.matmul(matrix, weights, out=block)
+        if not isinstance(bias, float):
+            block += bias
     return out
 
 
@@ -139,7 +140,7 @@ FOLD: Primitive = Primitive(
 
 # A convolution is linear in the images and in the kernel: y = x * k has three corners, each of them is bilinear in the
 # other two, and the gradient of any is made of the others. It is no product of WINDOWS, which would hold each input
-# element as often as the kernel has places.
+# element as often as the kernel has places. The bias, 0.0 for none, is added while a block is in the cache.
 CONVOLVE: Primitive = Primitive(
     "convolve",
     _convolve,
@@ -149,11 +150,12 @@ CONVOLVE: Primitive = Primitive(
     kernel=lambda g, x, kernel_shape, strides, dilation: _geometric(
         CONVOLVE_KERNEL, (x, g), kernel_shape[:2], strides, dilation
     ),
+    bias=lambda g: reduce.sum(g, (0, 1, 2)),
 )
 CONVOLVE_TRANSPOSED: Primitive = Primitive(
     "convolve_transposed",
     _convolve_transposed,
-    y=lambda g, kernel, strides, dilation: apply(CONVOLVE, (g, kernel), {"strides": strides, "dilation": dilation}),
+    y=lambda g, kernel, strides, dilation: _plain(g, kernel, strides, dilation),
     kernel=lambda g, y, kernel_shape, strides, dilation: _geometric(
         CONVOLVE_KERNEL, (g, y), kernel_shape[:2], strides, dilation
     ),
@@ -161,11 +163,13 @@ CONVOLVE_TRANSPOSED: Primitive = Primitive(
 CONVOLVE_KERNEL: Primitive = Primitive(
     "convolve_kernel",
     _convolve_kernel,
-    x=lambda g, y, x_shape, strides, dilation: _geometric(
-        CONVOLVE_TRANSPOSED, (y, g), x_shape[1:3], strides, dilation
-    ),
-    y=lambda g, x, strides, dilation: apply(CONVOLVE, (x, g), {"strides": strides, "dilation": dilation}),
+    x=lambda g, y, x_shape, strides, dilation: _geometric(CONVOLVE_TRANSPOSED, (y, g), x_shape[1:3], strides, dilation),
+    y=lambda g, x, strides, dilation: _plain(x, g, strides, dilation),
 )
+
+
+def _plain(x: Tensor, kernel: Tensor, strides: Pair, dilation: Pair) -> Tensor:
+    return apply(CONVOLVE, (x, kernel, 0.0), {"strides": strides, "dilation": dilation})
 
 
 def _geometric(
@@ -174,87 +178,22 @@ def _geometric(
     return apply(primitive, inputs, {"size": tuple(size), "strides": strides, "dilation": dilation})
 
 
-# -- arguments ------------------------------------------------------------------------------------------------------
-
-
-def as_pair(value: int | Sequence[int], owner: str) -> Pair:
-    """Return what is said of rows and columns, by one number for both or by two; ``owner`` is what an error calls it.
-
-    Raises:
-        ValueError: It is neither a positive integer nor two of them.
-
-    Example:
-        >>> td.ops.window.as_pair(3, "strides")
-        (3, 3)
-    """
-    try:
-        first, second = (value, value) if hasattr(value, "__index__") else value
-        pair = operator.index(first), operator.index(second)
-    except (TypeError, ValueError):
-        pair = (0, 0)
-    if isinstance(value, bool) or pair[0] < 1 or pair[1] < 1:
-        raise ValueError(f"{owner} must be a positive integer, or a pair of them for rows and columns, not {value!r}.")
-    return pair
-
-
-def as_padding(value: str, owner: str) -> str:
-    """Return "valid" or "same", whatever the case; ``owner`` is what an error calls it.
-
-    Raises:
-        ValueError: It is neither.
-
-    Example:
-        >>> td.ops.window.as_padding("SAME", "padding")
-        'same'
-    """
-    found = value.lower() if isinstance(value, str) else value
-    if found not in ("valid", "same"):
-        raise ValueError(f"{owner} must be 'valid' or 'same', not {value!r}.")
-    return found
-
-
-def output_length(length: int, size: int, stride: int, padding: str, dilation: int = 1) -> int:
-    """Return how many windows an axis has; none where even one does not fit.
-
-    Args:
-        length: The axis's length.
-        size: The elements of a window along it.
-        stride: The step from one window to the next.
-        padding: "same" has a window for each step that begins inside; "valid" those that lie inside.
-        dilation: The step from one element of a window to the next.
-
-    Example:
-        >>> td.ops.window.output_length(28, 3, 2, "same"), td.ops.window.output_length(28, 3, 2, "valid")
-        (14, 13)
-    """
-    if padding == "same":
-        return -(-length // stride)
-    span = (size - 1) * dilation + 1
-    return (length - span) // stride + 1 if length >= span else 0
+# -- operations -----------------------------------------------------------------------------------------------------
 
 
 def _surround(
     x: Tensor, size: Pair, strides: Pair, dilation: Pair, padding: str, operation: str, value: float = 0.0
 ) -> Tensor:
     """Return images with what "same" adds, half of it in front, the odd one behind; check that a window fits."""
-    if x.ndim != 4:
-        raise ValueError(f"{operation} takes images of shape (batch, height, width, channels), not {x.shape}.")
+    counts = output_lengths(x.shape, size, strides, padding, operation, dilation)
+    if padding == "valid":
+        return x
     widths = [(0, 0)]
-    for n, k, s, d in zip(x.shape[1:3], size, strides, dilation, strict=True):
-        span = (k - 1) * d + 1
-        count = output_length(n, k, s, padding, d)
-        if not count:
-            raise ValueError(
-                f"{operation}: a window that spans {span} does not fit an axis of length {n} (images of shape "
-                f"{x.shape}): take a smaller one, padding='same', or larger images."
-            )
-        missing = max(0, (count - 1) * s + span - n) if padding == "same" else 0
+    for n, count, k, s, d in zip(x.shape[1:3], counts, size, strides, dilation, strict=True):
+        missing = max(0, ((count or 0) - 1) * s + (k - 1) * d + 1 - n)
         widths.append((missing // 2, missing - missing // 2))
     widths.append((0, 0))
     return pad(x, widths, value) if any(pair != (0, 0) for pair in widths) else x
-
-
-# -- operations -----------------------------------------------------------------------------------------------------
 
 
 def windows(
@@ -296,6 +235,7 @@ def conv(
     strides: int | Sequence[int] = 1,
     padding: str = "valid",
     dilation_rate: int | Sequence[int] = 1,
+    bias: TensorLike | None = None,
 ) -> Tensor:
     """Return the convolution of images with a kernel, as networks have it: the kernel is not reversed.
 
@@ -306,6 +246,7 @@ def conv(
         padding: "valid" takes the windows inside the images; "same" surrounds them by zeros, so that there are
             ceil(length / stride) windows along an axis.
         dilation_rate: The step from one element of a window to the next.
+        bias: What is added to each filter, (filters,).
 
     Returns:
         (batch, new height, new width, filters).
@@ -330,8 +271,11 @@ def conv(
             f"conv: images of shape {x.shape} and a kernel of shape {weights.shape} do not fit: expected (batch, "
             "height, width, channels) and (rows, columns, channels, filters)."
         )
+    added: Any = 0.0 if bias is None else cast(as_tensor(bias, like=weights), weights.dtype)
+    if bias is not None and added.shape != weights.shape[3:]:
+        raise ValueError(f"conv: a bias of shape {added.shape} does not fit {weights.shape[3]} filters.")
     x = _surround(x, weights.shape[:2], steps, dilation, as_padding(padding, "conv: padding"), "conv")
-    return apply(CONVOLVE, (x, weights), {"strides": steps, "dilation": dilation})
+    return apply(CONVOLVE, (x, weights, added), {"strides": steps, "dilation": dilation})
 
 
 def max_pool(
@@ -387,9 +331,7 @@ def average_pool(
     return divide(reduce.sum(pooled, (3, 4)), reduce.sum(counted, (3, 4)))
 
 
-def _pooled(
-    inputs: TensorLike, pool_size: Any, strides: Any, padding: str, operation: str, value: float
-) -> Tensor:
+def _pooled(inputs: TensorLike, pool_size: Any, strides: Any, padding: str, operation: str, value: float) -> Tensor:
     """Return the windows to pool, of images surrounded by ``value`` where padding wants it."""
     size = as_pair(pool_size, f"{operation}: pool_size")
     steps = size if strides is None else as_pair(strides, f"{operation}: strides")

@@ -113,7 +113,7 @@ class Adam(Optimizer):
 
     def begin_step(self) -> None:
         """Compute the correction of both means' start at zero."""
-        self._correction = ops.sqrt(_left(self.beta_2, self.step)) / _left(self.beta_1, self.step)
+        self._correction = ops.sqrt(one_minus_power(self.beta_2, self.step)) / one_minus_power(self.beta_1, self.step)
 
     def update(self, param: Tensor, grad: Tensor, state: State, learning_rate: Tensor) -> tuple[Tensor, State]:
         """Return the weight after one step and the new means."""
@@ -175,7 +175,7 @@ class Nadam(Optimizer):
         self.u_product.assign(self.u_product * u)
         self._of_m = u_next / (1 - self.u_product * u_next)
         self._of_grad = (1 - u) / (1 - self.u_product)
-        self._of_v = 1 / _left(self.beta_2, self.step)
+        self._of_v = 1 / one_minus_power(self.beta_2, self.step)
 
     def _momentum(self, t: Tensor) -> Tensor:
         return self.beta_1 * (1 - 0.5 * ops.exp(t * (self.momentum_decay * math.log(0.96))))
@@ -188,6 +188,6 @@ class Nadam(Optimizer):
         return param - move / (ops.sqrt(self._of_v * v) + self.epsilon), {"m": m, "v": v}
 
 
-def _left(beta: float, t: Tensor) -> Tensor:
+def one_minus_power(beta: float, t: Tensor) -> Tensor:
     """Return 1 - beta^t; computed as such, float32 would lose four digits of it at the first step."""
     return -ops.expm1(t * math.log(beta)) if beta else ops.ones_like(t, backend.floatx())

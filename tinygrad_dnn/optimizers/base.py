@@ -42,6 +42,8 @@ class Optimizer:
         ema_momentum: How much of the average stays at each update, in [0, 1].
         ema_overwrite_frequency: Replace the weights by their averages every so many updates; never if None.
         gradient_accumulation_steps: Average the gradients of so many calls into one update, at least 2.
+        normalize_gradients: Scale all gradients together to the Euclidean norm 1, short ones too; one of the kinds of
+            clipping.
         name: What errors call it; by default its class name in lower case.
 
     Attributes:
@@ -75,17 +77,20 @@ class Optimizer:
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
         gradient_accumulation_steps: int | None = None,
+        normalize_gradients: bool = False,
         name: str | None = None,
     ) -> None:
         self.name = name or type(self).__name__.lower()
         clippings = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         chosen = [key for key, value in clippings.items() if value is not None]
+        chosen += ["normalize_gradients"] * normalize_gradients
         if len(chosen) > 1:
             raise ValueError(
                 f"{self.name}: {' and '.join(chosen)} were given; at most one kind of clipping is possible."
             )
         positive = {key: self._optional(key, clippings[key], lambda v: v > 0, "a positive number") for key in clippings}
         self.clipnorm, self.clipvalue, self.global_clipnorm = positive.values()
+        self.normalize_gradients = normalize_gradients
         self.weight_decay = self._optional("weight_decay", weight_decay, lambda v: v >= 0, "a number of at least 0")
         self.use_ema = use_ema
         self.ema_momentum = self._number("ema_momentum", ema_momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
@@ -295,9 +300,12 @@ class Optimizer:
             return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
         if self.clipnorm is not None:
             return [g * (self.clipnorm / ops.maximum(ops.norm(g), self.clipnorm)) for g in grads]
-        if self.global_clipnorm is not None:
+        if self.global_clipnorm is not None or self.normalize_gradients:
             total = ops.sqrt(ops.sum(ops.stack([ops.sum(g * g) for g in grads])))
-            scale = self.global_clipnorm / ops.maximum(total, self.global_clipnorm)
+            if self.normalize_gradients:
+                scale = 1 / ops.where(ops.greater(total, 0), total, 1.0)
+            else:
+                scale = self.global_clipnorm / ops.maximum(total, self.global_clipnorm)
             return [g * ops.cast(scale, g.dtype) for g in grads]
         return grads
 
@@ -353,7 +361,7 @@ class Optimizer:
         """Return the arguments that make an optimizer like this one, without its state."""
         keys = (
             "name", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum",
-            "ema_overwrite_frequency", "gradient_accumulation_steps", *self._hyperparameters,
+            "ema_overwrite_frequency", "gradient_accumulation_steps", "normalize_gradients", *self._hyperparameters,
         )  # fmt: skip
         rate: Any = (
             float(self._learning_rate) if self._schedule is None else registry.schedulers.serialize(self._schedule)
