@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -212,10 +211,21 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
+def peak_memory_mib() -> float | None:
+    """Return the most memory this process has held, where the system tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
 def write(results: dict[str, dict[str, Any]], options: argparse.Namespace, seconds: float) -> None:
     """Write results.json and the picture, and print the table."""
     options.out.mkdir(parents=True, exist_ok=True)
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    draw(results, options.out / "learning_curves.png")
+    peak_mib = peak_memory_mib()
     manifest = {
         "options": {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()},
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "tinygrad_dnn": td.__version__},
@@ -226,8 +236,8 @@ def write(results: dict[str, dict[str, Any]], options: argparse.Namespace, secon
     }
     (options.out / "results.json").write_text(json.dumps(manifest, indent=1) + "\n")
     print_table(results)
-    draw(results, options.out / "learning_curves.png")
-    print(f"{seconds:.0f} s in all, peak memory {peak_mib:.0f} MiB; see {options.out}/learning_curves.png")
+    memory = "" if peak_mib is None else f", peak memory {peak_mib:.0f} MiB"
+    print(f"{seconds:.0f} s in all{memory}; see {options.out}/learning_curves.png")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -280,7 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         interrupted = True
-        print("\ninterrupted; writing what is finished", file=sys.stderr)
+        print(f"\ninterrupted; {'writing what is finished' if results else 'nothing is finished'}", file=sys.stderr)
     if results:
         write(results, options, time.perf_counter() - started)
     return 130 if interrupted else 0

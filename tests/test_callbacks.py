@@ -203,7 +203,7 @@ def test_lambdas_listen_to_any_moment(backend: str) -> None:
 
 
 def test_lambdas_for_no_moment_are_refused() -> None:
-    with pytest.raises(TypeError, match="'on_batch_finish' is no moment; choose among on_epoch_begin"):
+    with pytest.raises(TypeError, match="'on_batch_finish' is no moment; choose among on_batch_begin"):
         td.callbacks.LambdaCallback(on_batch_finish=print)
     with pytest.raises(TypeError, match="on_epoch_end must be a function, not 3"):
         td.callbacks.LambdaCallback(on_epoch_end=3)

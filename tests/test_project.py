@@ -111,6 +111,7 @@ def test_readme_names_the_two_commands_first() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     exercise, test, pip = (readme.index(text) for text in ("make exercise", "make test", "pip install"))
     assert max(exercise, test) < pip
+    assert "@@" not in readme, "a placeholder was left"
 
 
 def test_make_help_tells_every_target() -> None:

@@ -223,11 +223,41 @@ def test_array_on_the_left_of_broadcasting_operators(function: Callable[[Any, An
     assert out.shape == (2, 3)
 
 
+def test_numpys_elementwise_functions_are_the_operations_of_their_name(backend: str) -> None:
+    x = td.tensor([0.5, -0.5], requires_grad=True)
+    out = np.tanh(np.absolute(x))
+    assert isinstance(out, td.Tensor)
+    out.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.sign([0.5, -0.5]) * (1 - np.tanh(0.5) ** 2), rtol=1e-6)
+    assert (np.array([True, False]) & (x > 0)).tolist() == [True, False]
+    assert (np.array([True, False]) | (x < 0)).tolist() == [True, True]
+    assert (np.zeros(2) < x).tolist() == [True, False]
+
+
 def test_numpys_functions_do_not_take_tensors_for_arrays_in_silence(backend: str) -> None:
-    with pytest.raises(TypeError, match="does not support ufuncs"):
-        np.add(np.ones(2), td.ones(2))
-    with pytest.raises(TypeError, match="does not support ufuncs"):
+    with pytest.raises(TypeError, match=r"np\.add does not take Tensors this way: use an operation of td"):
         np.add(np.ones(2), td.ones(2), out=np.ones(2))
+    with pytest.raises(TypeError, match=r"np\.arcsinh does not take Tensors"):
+        np.arcsinh(td.ones(2))
+    with pytest.raises(TypeError, match=r"np\.add does not take Tensors this way"):
+        np.add.reduce(td.ones(2))
+
+
+def test_nothing_but_numbers_is_compared(backend: str) -> None:
+    x = td.ones(2)
+    assert x != None  # noqa: E711  # what is asked
+    assert x != "a"
+    assert x not in ["a", None]
+
+
+def test_requires_grad_is_checked_however_it_is_set(backend: str) -> None:
+    whole = td.tensor([1, 2])
+    with pytest.raises(TypeError, match="only floating-point Tensors have gradients, this one is int64"):
+        whole.requires_grad = True
+    leaf = td.ones(2)
+    leaf.requires_grad = True
+    with pytest.raises(ValueError, match="requires_grad is set on leaves"):
+        (leaf * 2).requires_grad = False
 
 
 def test_unary_operators(backend: str) -> None:

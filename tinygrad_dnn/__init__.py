@@ -44,12 +44,16 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for, so that importing the package stays cheap and discovers no plugin.
 _SUBMODULES = frozenset(
-    "activations callbacks constraints datasets diagnostics initializers layers losses metrics models optimizers "
-    "plugins registry regularizers schedulers testing utils".split()
+    "activations callbacks constraints data datasets diagnostics fusing hookspecs initializers interruption layers "
+    "losses metrics models optimizers plugins registration registry regularizers schedulers testing utils".split()
 )
 _ELSEWHERE = {
     "fuse": "tinygrad_dnn.fusing",
     "hookimpl": "tinygrad_dnn.hookspecs",
+    "Layer": "tinygrad_dnn.layers",
+    "Loss": "tinygrad_dnn.losses",
+    "Metric": "tinygrad_dnn.metrics",
+    "Optimizer": "tinygrad_dnn.optimizers",
     "lr_finder": "tinygrad_dnn.diagnostics",
     "mc_dropout": "tinygrad_dnn.diagnostics",
     "minimize": "tinygrad_dnn.diagnostics",

@@ -35,7 +35,7 @@ def _graph(outputs: Sequence[Tensor]) -> list[Tensor]:
     stack = list(seen.values())
     while stack:
         for x in stack.pop()._inputs:
-            if isinstance(x, Tensor) and x.requires_grad and id(x) not in seen:
+            if isinstance(x, Tensor) and x._requires_grad and id(x) not in seen:
                 seen[id(x)] = x
                 stack.append(x)
     return sorted((t for t in seen.values() if t._primitive is not None), key=lambda t: t._serial, reverse=True)
@@ -94,7 +94,7 @@ def _of_inputs(t: Tensor, g: Tensor, wanted: set[int] | None, targeted: set[int]
     primitive = t._primitive
     assert primitive is not None
     for position, x in enumerate(t._inputs):
-        if not isinstance(x, Tensor) or not x.requires_grad or (wanted is not None and id(x) not in wanted):
+        if not isinstance(x, Tensor) or not x._requires_grad or (wanted is not None and id(x) not in wanted):
             continue
         if x._primitive is not None and t._serial > x._assigned > x._serial and id(x) not in targeted:
             continue  # t used what x was assigned, not what it was computed as
@@ -326,7 +326,7 @@ def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -
             _depth.value -= 1
         for x in leaves:
             if x.is_leaf:
-                x.requires_grad = False  # the variable ends with its function: nothing further out differentiates by it
+                x._requires_grad = False  # the variable ends with its function: nothing differentiates by it later
         remaining = iter(gradients)
         structures = {i: _map(lambda _: next(remaining), arguments[i]) for i in sorted(set(positions))}
         structured = tuple(structures[i] for i in positions)

@@ -231,6 +231,8 @@ def as_array(value: Any, name: str, caller: str) -> Any:
         ValueError: It is none, or has no axis of samples.
     """
     if not isinstance(value, Tensor):
+        if isinstance(value, (list, tuple)) and any(getattr(part, "ndim", 0) > 1 for part in value):
+            raise ValueError(f"{caller}: {name} must be one array; several inputs or outputs are not taken yet.")
         try:
             array = np.asarray(value)
         except ValueError as error:

@@ -362,7 +362,7 @@ def remade(layer: Layer, done: dict[int, Layer] | None = None) -> Any:
 def _remade(layer: Layer, done: dict[int, Layer]) -> Layer:
     cls = type(layer)
     if cls in (Sequential, Ensemble):
-        inside = layer._stack if isinstance(layer, Sequential) else layer.members  # type: ignore[attr-defined]
+        inside = layer._stack if isinstance(layer, Sequential) else layer.members
         return cls([remade(part, done) for part in inside], **Layer.get_config(layer))
     try:
         config = layer.get_config()

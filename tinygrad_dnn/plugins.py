@@ -43,7 +43,8 @@ class PluginWarning(UserWarning):
 
     Example:
         >>> import warnings
-        >>> warnings.simplefilter("ignore", td.plugins.PluginWarning)  # doctest: +SKIP
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", td.plugins.PluginWarning)
         >>> issubclass(td.plugins.PluginWarning, UserWarning)
         True
     """

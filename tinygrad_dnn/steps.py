@@ -46,7 +46,7 @@ class Learner(Layer):
             metrics: Registered names, ``Metric`` objects, or functions ``(y_true, y_pred)``; "accuracy" becomes the
                 sparse, categorical or binary one by the shapes of targets and outputs.
             weighted_metrics: The same, but weighted by sample and class weights.
-            run_eagerly: Run each step operation by operation.
+            run_eagerly: Accepted as Keras's; so far every step runs operation by operation.
             jit_compile: "auto" or False; every step runs eagerly so far, and True says so.
 
         Raises:
@@ -149,7 +149,7 @@ class Learner(Layer):
         if self._loss is not None:
             if y is None:
                 raise ValueError(f"the loss of model {self.name!r} needs targets, and there are none: give y.")
-            parts.insert(0, _reduced(self._loss, y, y_pred, sample_weight))
+            parts.insert(0, _reduced(self._loss, _aligned(y, y_pred), y_pred, sample_weight))
         if not parts:
             raise ValueError(f"model {self.name!r} was compiled without a loss and no layer adds one: name a loss.")
         total = parts[0]
@@ -171,6 +171,7 @@ class Learner(Layer):
         if y is None and (self._plain_metrics or self._weighted_metrics):
             raise ValueError(f"the metrics of model {self.name!r} need targets, and there are none: give y.")
         with no_grad():
+            y = _aligned(y, y_pred)
             for metric in self._plain_metrics:
                 metric.update_state(y, y_pred.detach())
             for metric in self._weighted_metrics:
@@ -234,6 +235,19 @@ def _name_apart(plain: list[Metric], weighted: list[Metric]) -> None:
             number += 1
             metric.name = f"{base}_{number}"
         taken.add(metric.name)
+
+
+def _aligned(y: Any, y_pred: Any) -> Any:
+    """Give the targets the outputs' axes where the two differ by a last one of length 1.
+
+    A function of (n,) and (n, 1) would broadcast them to every pair of samples.
+    """
+    if isinstance(y, Tensor) and isinstance(y_pred, Tensor):
+        if y.ndim + 1 == y_pred.ndim and y_pred.shape[-1] == 1:
+            return ops.expand_dims(y, -1)
+        if y.ndim == y_pred.ndim + 1 and y.shape[-1] == 1:
+            return ops.squeeze(y, -1)
+    return y
 
 
 def _reduced(loss: Any, y: Any, y_pred: Tensor, sample_weight: Any) -> Tensor:

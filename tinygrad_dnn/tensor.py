@@ -45,7 +45,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
         if isinstance(x, Tensor):
             array = x.data
             arrays.append(array)
-            if x.requires_grad:
+            if x._requires_grad:
                 records = True
             if xp is None:
                 xp = backends.of(array)
@@ -60,7 +60,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     out = Tensor.__new__(Tensor)
     out.data = data
     if records and graph_state.grad_enabled and primitive.vjps and data.dtype.kind == "f":
-        out.requires_grad = True
+        out._requires_grad = True
         out._primitive = primitive
         out._inputs = inputs
         out._attributes = attributes
@@ -179,7 +179,7 @@ class Tensor:
     """
 
     data: Array
-    requires_grad: bool = False
+    _requires_grad: bool = False
     grad: Tensor | None = None
     # What softmax and sigmoid remember of their input, ("softmax" or "sigmoid", logits): cross-entropy is exact only
     # from logits, and a model that ends in a probability still has to train on them.
@@ -190,7 +190,6 @@ class Tensor:
     _serial: int = 0
     _assigned: int = 0
 
-    __array_ufunc__ = None  # ndarray + Tensor then asks Tensor.__radd__ instead of making an array of objects
     __hash__ = object.__hash__
 
     def __init__(self, data: TensorLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
@@ -273,6 +272,20 @@ class Tensor:
             raise ValueError("a Tensor is always copied to the host; np.array(tensor) or tensor.numpy() says so.")
         return self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
 
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Tensor:
+        """Let NumPy's elementwise functions, and so ``ndarray + Tensor``, be the operations of the same name."""
+        name = {"absolute": "abs"}.get(ufunc.__name__, ufunc.__name__)
+        if method == "__call__" and not kwargs:
+            if name in ("bitwise_and", "bitwise_or"):
+                first, second = (as_tensor(x, like=self) for x in inputs)
+                return first & second if name == "bitwise_and" else first | second
+            if name in ops.__all__:
+                return getattr(ops, name)(*inputs)  # type: ignore[no-any-return]
+        raise TypeError(
+            f"np.{ufunc.__name__} does not take Tensors this way: use an operation of td, or np.array(tensor) for "
+            "the values."
+        )
+
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ValueError(
@@ -303,6 +316,15 @@ class Tensor:
         """Return a Tensor of the same value through which no gradient flows."""
         return Tensor._wrap(self.data)
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to it; set on a leaf as ``requires_grad_`` does."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set whether ``backward`` accumulates a gradient for this leaf; return it.
 
@@ -314,7 +336,7 @@ class Tensor:
             raise TypeError(f"only floating-point Tensors have gradients, this one is {self.dtype.name}.")
         if not self.is_leaf:
             raise ValueError("requires_grad is set on leaves; this Tensor was computed: use .detach() first.")
-        self.requires_grad = requires_grad
+        self._requires_grad = bool(requires_grad)
         return self
 
     # -- gradients ------------------------------------------------------------------------------------------------
@@ -466,10 +488,11 @@ class Tensor:
         return ops.logical_or(as_tensor(other, like=self)._mask("|"), self._mask("|"))
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return ops.equal(self, other)  # type: ignore[arg-type]
+        # None, or a word, is equal to no Tensor: Python then compares identities.
+        return NotImplemented if other is None or isinstance(other, str) else ops.equal(self, other)  # type: ignore[arg-type]
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return ops.not_equal(self, other)  # type: ignore[arg-type]
+        return NotImplemented if other is None or isinstance(other, str) else ops.not_equal(self, other)  # type: ignore[arg-type]
 
     def __lt__(self, other: TensorLike) -> Tensor:
         return ops.less(self, other)

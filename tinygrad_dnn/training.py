@@ -279,6 +279,8 @@ class Trainer(Learner):
                 outputs.append(self.predict_step(batch.packed()))
             calls("predict_batch_end", step, Logs({"outputs": outputs[-1]}))
         calls("predict_end", Logs())
+        if not all(isinstance(part, Tensor) for part in outputs):
+            raise TypeError(f"predict: model {self.name!r} must return one Tensor, not {type(outputs[0]).__name__}.")
         return np.concatenate([part.numpy() for part in outputs])
 
     # -- one batch -----------------------------------------------------------------------------------------------------

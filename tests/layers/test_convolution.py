@@ -57,7 +57,7 @@ def test_gradients_are_those_of_finite_differences(backend: str, activation: Any
     layer.build((None, 3, 3, 2))
 
     def call(x: td.Tensor, kernel: td.Tensor, bias: td.Tensor) -> td.Tensor:
-        layer.kernel, layer.bias = kernel, bias
+        layer.__dict__.update(kernel=kernel, bias=bias)  # setting them is refused: they are weights
         return layer.call(x)
 
     check_grads(call, [normal(1, 3, 3, 2), normal(2, 1, 2, 2), normal(2)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,6 @@ RULES = rule_cases("RMSprop", "Adam", "Nadam")
 START = np.array([0.5, -1.0, 2.0])
 
 Path = Callable[[np.ndarray, Sequence[np.ndarray]], np.ndarray]
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    """Compute in float64 everywhere, the learning rate and the corrections too."""
-    td.backend.set_floatx("float64")
-    yield
-    td.backend.set_floatx("float32")
 
 
 # -- the formulas, in float64 and NumPy alone ----------------------------------------------------------------------

@@ -156,6 +156,7 @@ def test_a_gradient_of_another_shape_is_refused_before_anything_changes(backend:
         {},
         {"clipnorm": 1.0, "weight_decay": 0.1},
         {"global_clipnorm": 1.0, "use_ema": True, "ema_overwrite_frequency": 2},
+        {"normalize_gradients": True},
         {"gradient_accumulation_steps": 2},
     ],
     ids=str,

@@ -20,8 +20,19 @@ CONFIGURED: list[tuple[str, dict[str, Any]]] = [
     ("RMSprop", {"rho": 0.5, "momentum": 0.5, "epsilon": 1e-3, "centered": True, "clipvalue": 0.5}),
     ("Adam", {"beta_1": 0.5, "beta_2": 0.75, "epsilon": 1e-3, "amsgrad": True, "weight_decay": 0.25}),
     ("Adam", {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 3, "global_clipnorm": 2.0}),
+    ("AdamW", {"weight_decay": 0.25, "beta_1": 0.5, "amsgrad": True, "normalize_gradients": True}),
+    ("Adamax", {"beta_1": 0.5, "beta_2": 0.75, "epsilon": 1e-3}),
+    ("RAdam", {"beta_1": 0.5, "beta_2": 0.75, "epsilon": 1e-3}),
+    ("Lamb", {"beta_1": 0.5, "beta_2": 0.75, "epsilon": 1e-3}),
+    ("Lion", {"beta_1": 0.5, "beta_2": 0.75, "learning_rate": SCHEDULE}),
+    ("Adagrad", {"initial_accumulator_value": 0.5, "epsilon": 1e-3}),
+    ("Adadelta", {"rho": 0.5, "epsilon": 1e-3}),
+    ("Ftrl", {
+        "learning_rate_power": -0.75, "initial_accumulator_value": 0.5, "l1_regularization_strength": 0.25,
+        "l2_regularization_strength": 0.5, "l2_shrinkage_regularization_strength": 0.75, "beta": 0.125,
+    }),
     ("Nadam", {"momentum_decay": 0.004, "gradient_accumulation_steps": 4, "learning_rate": SCHEDULE}),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("cls", "arguments"), CONFIGURED, ids=lambda x: x if isinstance(x, str) else None)
@@ -57,9 +68,13 @@ def test_optimizers_have_names_and_keras_s_defaults(name: str) -> None:
     assert optimizer.learning_rate.item() == np.float32(0.01 if name == "SGD" else 0.001)
     config = optimizer.get_config()
     assert config.get("epsilon", 1e-7) == 1e-7
-    assert (config.get("beta_1", 0.9), config.get("beta_2", 0.999), config.get("rho", 0.9)) == (0.9, 0.999, 0.9)
-    assert (config["ema_momentum"], config["use_ema"]) == (0.99, False)
-    options = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "ema_overwrite_frequency",
+    assert config.get("beta_1", 0.9) == 0.9
+    assert config.get("beta_2", 0.999) == (0.99 if name == "Lion" else 0.999)
+    assert config.get("rho", 0.9) == (0.95 if name == "Adadelta" else 0.9)
+    assert config.get("initial_accumulator_value", 0.1) == 0.1
+    assert (config["ema_momentum"], config["use_ema"], config["normalize_gradients"]) == (0.99, False, False)
+    assert config["weight_decay"] == (0.004 if name == "AdamW" else None)
+    options = ("clipnorm", "clipvalue", "global_clipnorm", "ema_overwrite_frequency",
                "gradient_accumulation_steps")  # fmt: skip
     assert all(config[key] is None for key in options)
 

@@ -30,7 +30,7 @@ def test_every_option_has_golden_values() -> None:
     }  # fmt: skip
     around = set().union(*(CASES[name] for name in OPTION_CASES))
     assert around >= {"schedule", "constraints", "exclude_from_weight_decay"}
-    assert len(OPTION_CASES) == 31
+    assert len(OPTION_CASES) == 33
 
 
 @pytest.mark.parametrize("name", OPTION_CASES)
@@ -78,6 +78,21 @@ def test_global_clipnorm_leaves_weights_without_gradient_out(backend: str) -> No
     weights = [variable([0.0]), variable([7.0])]
     td.optimizers.SGD(1.0, global_clipnorm=1.0).apply([grad([5.0]), None], weights)
     assert [w.item() for w in weights] == [-1.0, 7.0]
+
+
+def test_normalizing_scales_the_whole_gradient_to_norm_1_also_a_short_one(backend: str) -> None:
+    for scale in (1e-6, 1.0, 1e6):
+        weights = [variable(np.zeros(2)), variable([7.0]), td.Variable(np.zeros((1, 1)), "float64", trainable=True)]
+        gradients = [grad([3.0 * scale, -4.0 * scale]), None, td.tensor(np.array([[12.0 * scale]]))]
+        td.optimizers.SGD(1.0, normalize_gradients=True).apply(gradients, weights)
+        np.testing.assert_allclose(weights[0].numpy(), [-3 / 13, 4 / 13], rtol=1e-6)
+        assert weights[1].item() == 7.0
+        np.testing.assert_allclose(weights[2].numpy(), [[-12 / 13]], rtol=1e-6)
+
+
+def test_normalizing_leaves_a_gradient_of_0(backend: str) -> None:
+    found = path(td.optimizers.SGD(1.0, normalize_gradients=True), [1.0, 2.0], np.zeros((2, 2)))
+    np.testing.assert_array_equal(found, [[1.0, 2.0]] * 2)
 
 
 # -- weight decay --------------------------------------------------------------------------------------------------
@@ -315,6 +330,15 @@ EDGES: list[tuple[str, dict[str, Any]]] = [
     ("RMSprop", {"momentum": 1}),
     ("Adam", {"beta_1": 0, "beta_2": 0, "epsilon": 0}),
     ("Nadam", {"beta_1": 0, "beta_2": 0, "epsilon": 0, "momentum_decay": 0}),
+    ("AdamW", {"weight_decay": 0}),
+    ("Adamax", {"beta_1": 0, "beta_2": 0, "epsilon": 0}),
+    ("RAdam", {"beta_1": 0, "beta_2": 0, "epsilon": 0}),
+    ("Lamb", {"beta_1": 0, "beta_2": 0, "epsilon": 0}),
+    ("Lion", {"beta_1": 1, "beta_2": 0}),
+    ("Adagrad", {"initial_accumulator_value": 0, "epsilon": 0}),
+    ("Adadelta", {"rho": 0}),
+    ("Ftrl", {"learning_rate": 0}),
+    ("Ftrl", {"learning_rate_power": 0, "initial_accumulator_value": 0, "beta": 0}),
 ]
 
 
@@ -326,7 +350,13 @@ def test_the_ends_of_a_range_belong_to_it(backend: str, cls: str, arguments: dic
 
 
 @pytest.mark.parametrize(
-    "pair", [("clipnorm", "clipvalue"), ("clipnorm", "global_clipnorm"), ("clipvalue", "global_clipnorm")]
+    "pair",
+    [
+        ("clipnorm", "clipvalue"),
+        ("clipnorm", "global_clipnorm"),
+        ("clipvalue", "global_clipnorm"),
+        ("global_clipnorm", "normalize_gradients"),
+    ],
 )
 def test_two_clippings_at_once(pair: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match=f"^adam: {pair[0]} and {pair[1]} were given; at most one kind of clipping"):

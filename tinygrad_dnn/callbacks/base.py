@@ -88,9 +88,17 @@ class Callback:
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Listen to the begin of a training step, counted from 0 in each epoch."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Listen to the end of a training step; ``logs`` has the averages of the epoch so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Listen to the begin of a training step, by Keras's older name."""
+
+    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Listen to the end of a training step, by Keras's older name."""
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Listen to the begin of an evaluation."""
@@ -151,11 +159,18 @@ class CallbackList:
         """Call the method ``on_<moment>`` of each."""
         listening = self._listening.get(moment)
         if listening is None:
-            silent = getattr(Callback, f"on_{moment}")
-            methods = [getattr(callback, f"on_{moment}") for callback in self.callbacks]
-            listening = self._listening[moment] = [m for m in methods if getattr(m, "__func__", m) is not silent]
+            listening = self._listening[moment] = [
+                getattr(callback, f"on_{moment}") for callback in self.callbacks if _listens(callback, moment)
+            ]
         for method in listening:
             method(*args)
+
+
+def _listens(callback: Callback, moment: str) -> bool:
+    """Tell whether a callback does anything at a moment, under its name or, of a step, under the older one."""
+    names = {f"on_{moment}", f"on_{moment.removeprefix('train_')}"} & set(dir(Callback))
+    methods = [getattr(callback, name) for name in names]
+    return any(getattr(m, "__func__", m) is not getattr(Callback, m.__name__, None) for m in methods)
 
 
 class LambdaCallback(Callback):

@@ -112,6 +112,22 @@ class Layer:
         )
         self._trains_by_default = "training" in accepted and accepted["training"].default is True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        old = self.__dict__.get(name)
+        if isinstance(old, Variable) and value is not old and self._locked:
+            raise AttributeError(
+                f"layer {self.name!r}: its weight {name!r} cannot be replaced, since the optimizer would keep the "
+                f"old one: change its value by layer.{name}.assign(value)."
+            )
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if "_added_weights" not in self.__dict__ and not name.startswith("__"):
+            raise AttributeError(
+                f"layer class {type(self).__name__} has no {name!r}: its __init__ must call super().__init__() first."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
@@ -326,6 +342,21 @@ class Layer:
         """The weights that no optimizer may change: running statistics, and all of a frozen layer."""
         trainable = {id(w) for w in self.trainable_weights}
         return [w for w in self.weights if id(w) not in trainable]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """``weights``, by Keras's other name; so are the two that follow."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """``trainable_weights``."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """``non_trainable_weights``."""
+        return self.non_trainable_weights
 
     @property
     def trainable(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -83,7 +83,8 @@ class Optimizer:
         self.name = name or type(self).__name__.lower()
         clippings = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         chosen = [key for key, value in clippings.items() if value is not None]
-        chosen += ["normalize_gradients"] * normalize_gradients
+        if normalize_gradients:
+            chosen.append("normalize_gradients")
         if len(chosen) > 1:
             raise ValueError(
                 f"{self.name}: {' and '.join(chosen)} were given; at most one kind of clipping is possible."
@@ -110,6 +111,22 @@ class Optimizer:
         self._slots: dict[int, _Slots] = {}
         self._undecayed: dict[int, Tensor] = {}
         self._undecayed_names: tuple[str, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is found by a weight's identity has to be found by the copy's.
+        return {**self.__dict__, "_slots": [*self._slots.values()], "_undecayed": [*self._undecayed.values()]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._slots = {id(slots.weight): slots for slots in state["_slots"]}
+        self._undecayed = {id(weight): weight for weight in state["_undecayed"]}
+
+    def __getattr__(self, name: str) -> Any:
+        if "_slots" not in self.__dict__ and not name.startswith("__"):
+            raise AttributeError(
+                f"optimizer class {type(self).__name__} has no {name!r}: its __init__ must call super().__init__()."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _number(self, key: str, value: Any, holds: Callable[[float], bool], expected: str, kind: Any = Real) -> float:
         """Return a number among the arguments as Python's own, after checking it."""
@@ -294,6 +311,11 @@ class Optimizer:
             if value is not slots[key]:
                 slots[key].assign(value)
         return new  # type: ignore[no-any-return]
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Tensor | None, Tensor]]) -> None:
+        """Do ``apply`` with pairs of a gradient and its weight, as Keras's users write it."""
+        grads, weights = zip(*grads_and_vars, strict=True)
+        self.apply(grads, weights)
 
     def _clip(self, grads: list[Tensor]) -> list[Tensor]:
         if self.clipvalue is not None:
