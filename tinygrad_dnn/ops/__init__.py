@@ -1,5 +1,8 @@
 """The operations on Tensors, by family; each primitive stands beside its gradient."""
 
+import importlib
+from typing import Any
+
 from tinygrad_dnn.ops.cast import ASSIGN as ASSIGN
 from tinygrad_dnn.ops.cast import cast
 from tinygrad_dnn.ops.cast import floating as floating
@@ -92,10 +95,6 @@ from tinygrad_dnn.ops.shape import (
 )
 from tinygrad_dnn.ops.shape import normalize_axes as normalize_axes
 from tinygrad_dnn.ops.shape import sum_to as sum_to
-from tinygrad_dnn.ops.window import average_pool as average_pool
-from tinygrad_dnn.ops.window import conv as conv
-from tinygrad_dnn.ops.window import max_pool as max_pool
-from tinygrad_dnn.ops.window import windows as windows
 
 __all__ = [
     "abs",
@@ -178,3 +177,9 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "window":  # images alone need it, and importing the package should stay cheap
+        return importlib.import_module("tinygrad_dnn.ops.window")
+    raise AttributeError(f"module 'tinygrad_dnn.ops' has no attribute {name!r}")

@@ -218,7 +218,7 @@ def windows(
 
     Example:
         >>> x = td.reshape(td.arange(9.0), (1, 3, 3, 1))
-        >>> td.ops.windows(x, 2)[0, 1, 1, :, :, 0]
+        >>> td.ops.window.windows(x, 2)[0, 1, 1, :, :, 0]
         Tensor([[4., 5.],
                 [7., 8.]], dtype=float32)
     """
@@ -256,7 +256,7 @@ def conv(
 
     Example:
         >>> x, kernel = td.ones((1, 3, 3, 1)), td.ones((2, 2, 1, 1))
-        >>> td.ops.conv(x, kernel, padding="same")[0, :, :, 0]
+        >>> td.ops.window.conv(x, kernel, padding="same")[0, :, :, 0]
         Tensor([[4., 4., 2.],
                 [4., 4., 2.],
                 [2., 2., 1.]], dtype=float32)
@@ -296,7 +296,7 @@ def max_pool(
         ValueError: The images have not four axes, no window fits, or an argument is out of its range.
 
     Example:
-        >>> td.ops.max_pool(td.reshape(td.arange(16.0), (1, 4, 4, 1)), 2)[0, :, :, 0]
+        >>> td.ops.window.max_pool(td.reshape(td.arange(16.0), (1, 4, 4, 1)), 2)[0, :, :, 0]
         Tensor([[ 5.,  7.],
                 [13., 15.]], dtype=float32)
     """
@@ -321,7 +321,7 @@ def average_pool(
         ValueError: The images have not four axes, no window fits, or an argument is out of its range.
 
     Example:
-        >>> td.ops.average_pool(td.reshape(td.arange(16.0), (1, 4, 4, 1)), 2)[0, :, :, 0]
+        >>> td.ops.window.average_pool(td.reshape(td.arange(16.0), (1, 4, 4, 1)), 2)[0, :, :, 0]
         Tensor([[ 2.5,  4.5],
                 [10.5, 12.5]], dtype=float32)
     """
