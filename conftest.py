@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,9 @@ import tinygrad_dnn  # noqa: F401  # before a doctest of one file imports that f
 
 # The tests' matrices are small: on a busy machine a second BLAS thread makes them many times slower.
 threadpoolctl.threadpool_limits(limits=1, user_api="blas")
+
+# A shell starts what runs in its background with Ctrl-C ignored; the tests of Ctrl-C need Python's own handler.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Nothing is timed, each run draws the same examples, and nothing is written beside the sources. One fixture
 # may serve all examples of a test: a backend is the same for each.

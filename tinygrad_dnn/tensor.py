@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from tinygrad_dnn import backend as backends
 from tinygrad_dnn.backend import Array, Backend
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.graph import state as graph_state
+from tinygrad_dnn.operators import Operators
 
 TensorLike: TypeAlias = "Tensor | float | int | bool | np.ndarray | Sequence[Any]"
 DTypeLike: TypeAlias = "str | np.dtype[Any] | type"
@@ -159,7 +160,7 @@ def _describe(value: object) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-class Tensor:
+class Tensor(Operators):
     """An array that remembers how it was computed, so that gradients can be taken.
 
     Names and behaviour are PyTorch's (``requires_grad``, ``backward``, ``grad``, ``detach``, ``item``, ``numpy``),
@@ -373,250 +374,8 @@ class Tensor:
         self._assigned = next(_clock)
         return self
 
-    def _in_place(self, new: Tensor) -> Tensor:
-        """Finish ``x op= y``: assign where nothing is recorded, else name the new value as PyTorch's users expect."""
-        if new.requires_grad:
-            if self.is_leaf and self.requires_grad:
-                raise RuntimeError(
-                    "a leaf Tensor that requires a gradient is edited in place while gradients are recorded: "
-                    "do it inside td.no_grad(), or write x = x + y."
-                )
-            return new
-        return self.assign(new)
-
-    # -- operators ------------------------------------------------------------------------------------------------
-
-    def __add__(self, other: TensorLike) -> Tensor:
-        return ops.add(self, other)
-
-    def __radd__(self, other: TensorLike) -> Tensor:
-        return ops.add(other, self)
-
-    def __iadd__(self, other: TensorLike) -> Tensor:
-        return self._in_place(ops.add(self, other))
-
-    def __sub__(self, other: TensorLike) -> Tensor:
-        return ops.subtract(self, other)
-
-    def __rsub__(self, other: TensorLike) -> Tensor:
-        return ops.subtract(other, self)
-
-    def __isub__(self, other: TensorLike) -> Tensor:
-        return self._in_place(ops.subtract(self, other))
-
-    def __mul__(self, other: TensorLike) -> Tensor:
-        return ops.multiply(self, other)
-
-    def __rmul__(self, other: TensorLike) -> Tensor:
-        return ops.multiply(other, self)
-
-    def __imul__(self, other: TensorLike) -> Tensor:
-        return self._in_place(ops.multiply(self, other))
-
-    def __truediv__(self, other: TensorLike) -> Tensor:
-        return ops.divide(self, other)
-
-    def __rtruediv__(self, other: TensorLike) -> Tensor:
-        return ops.divide(other, self)
-
-    def __itruediv__(self, other: TensorLike) -> Tensor:
-        return self._in_place(ops.divide(self, other))
-
-    def __floordiv__(self, other: TensorLike) -> Tensor:
-        return ops.floor_divide(self, other)
-
-    def __ifloordiv__(self, other: TensorLike) -> Tensor:
-        return self._in_place(ops.floor_divide(self, other))
-
-    def __rfloordiv__(self, other: TensorLike) -> Tensor:
-        return ops.floor_divide(other, self)
-
-    def __mod__(self, other: TensorLike) -> Tensor:
-        return ops.remainder(self, other)
-
-    def __imod__(self, other: TensorLike) -> Tensor:
-        return self._in_place(ops.remainder(self, other))
-
-    def __rmod__(self, other: TensorLike) -> Tensor:
-        return ops.remainder(other, self)
-
-    def __pow__(self, other: TensorLike) -> Tensor:
-        return ops.power(self, other)
-
-    def __ipow__(self, other: TensorLike) -> Tensor:
-        return self._in_place(ops.power(self, other))
-
-    def __rpow__(self, other: TensorLike) -> Tensor:
-        return ops.power(other, self)
-
-    def __matmul__(self, other: TensorLike) -> Tensor:
-        return ops.matmul(self, other)
-
-    def __rmatmul__(self, other: TensorLike) -> Tensor:
-        return ops.matmul(other, self)
-
-    def __neg__(self) -> Tensor:
-        return ops.negative(self)
-
-    def __pos__(self) -> Tensor:
-        return self
-
-    def __abs__(self) -> Tensor:
-        return ops.abs(self)
-
-    def _mask(self, operator: str) -> Tensor:
-        # On integers these operators are bitwise elsewhere: to answer with a logical result would be a wrong number.
-        if self.dtype.kind != "b":
-            raise TypeError(
-                f"{operator} takes boolean Tensors, not {self.dtype.name}: compare first, or use td.logical_and."
-            )
-        return self
-
-    def __invert__(self) -> Tensor:
-        return ops.logical_not(self._mask("~"))
-
-    def __and__(self, other: TensorLike) -> Tensor:
-        return ops.logical_and(self._mask("&"), as_tensor(other, like=self)._mask("&"))
-
-    def __rand__(self, other: TensorLike) -> Tensor:
-        return ops.logical_and(as_tensor(other, like=self)._mask("&"), self._mask("&"))
-
-    def __or__(self, other: TensorLike) -> Tensor:
-        return ops.logical_or(self._mask("|"), as_tensor(other, like=self)._mask("|"))
-
-    def __ror__(self, other: TensorLike) -> Tensor:
-        return ops.logical_or(as_tensor(other, like=self)._mask("|"), self._mask("|"))
-
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        # None, or a word, is equal to no Tensor: Python then compares identities.
-        return NotImplemented if other is None or isinstance(other, str) else ops.equal(self, other)  # type: ignore[arg-type]
-
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return NotImplemented if other is None or isinstance(other, str) else ops.not_equal(self, other)  # type: ignore[arg-type]
-
-    def __lt__(self, other: TensorLike) -> Tensor:
-        return ops.less(self, other)
-
-    def __le__(self, other: TensorLike) -> Tensor:
-        return ops.less_equal(self, other)
-
-    def __gt__(self, other: TensorLike) -> Tensor:
-        return ops.greater(self, other)
-
-    def __ge__(self, other: TensorLike) -> Tensor:
-        return ops.greater_equal(self, other)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index)
-
-    def __setitem__(self, index: Any, value: TensorLike) -> None:
-        self._in_place_item(ops.setitem(self, index, value))
-
-    def _in_place_item(self, new: Tensor) -> None:
-        if new.requires_grad:
-            raise RuntimeError(
-                "x[index] = value cannot be recorded for gradients: do it inside td.no_grad(), or use td.where."
-            )
-        self.assign(new)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
-
-    # -- methods by NumPy's and PyTorch's names ----------------------------------------------------------------------
-
-    @property
-    def T(self) -> Tensor:
-        """Its axes reversed."""
-        return ops.transpose(self)
-
-    def astype(self, dtype: DTypeLike) -> Tensor:
-        """Return it with elements of type ``dtype``; see ``td.cast``."""
-        return ops.cast(self, dtype)
-
-    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
-        """Return it in another shape of as many elements; see ``td.reshape``."""
-        return ops.reshape(self, _varargs(shape))
-
-    def transpose(self, *axes: int | Sequence[int]) -> Tensor:
-        """Return it with its axes permuted, reversed by default; see ``td.transpose``."""
-        return ops.transpose(self, _varargs(axes) if axes else None)
-
-    def flatten(self) -> Tensor:
-        """Return its elements as one axis; see ``td.ravel``."""
-        return ops.ravel(self)
-
-    def squeeze(self, axis: int | Sequence[int] | None = None) -> Tensor:
-        """Return it without its axes of length 1; see ``td.squeeze``."""
-        return ops.squeeze(self, axis)
-
-    def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-        """Return its sum over ``axis``; see ``td.sum``."""
-        return ops.sum(self, axis, keepdims)
-
-    def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-        """Return its mean over ``axis``; see ``td.mean``."""
-        return ops.mean(self, axis, keepdims)
-
-    def var(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-        """Return its variance over ``axis``; see ``td.var``."""
-        return ops.var(self, axis, keepdims, ddof)
-
-    def std(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-        """Return its standard deviation over ``axis``; see ``td.std``."""
-        return ops.std(self, axis, keepdims, ddof)
-
-    def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-        """Return its maximum over ``axis``; see ``td.max``."""
-        return ops.max(self, axis, keepdims)
-
-    def min(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-        """Return its minimum over ``axis``; see ``td.min``."""
-        return ops.min(self, axis, keepdims)
-
-    def argmax(self, axis: int | None = None) -> Tensor:
-        """Return the index of its maximum; see ``td.argmax``."""
-        return ops.argmax(self, axis)
-
-    def argmin(self, axis: int | None = None) -> Tensor:
-        """Return the index of its minimum; see ``td.argmin``."""
-        return ops.argmin(self, axis)
-
-    def any(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-        """Tell whether any element is true; see ``td.any``."""
-        return ops.any(self, axis, keepdims)
-
-    def all(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-        """Tell whether all elements are true; see ``td.all``."""
-        return ops.all(self, axis, keepdims)
-
-    def exp(self) -> Tensor:
-        """Return e to its power; see ``td.exp``."""
-        return ops.exp(self)
-
-    def log(self) -> Tensor:
-        """Return its natural logarithm; see ``td.log``."""
-        return ops.log(self)
-
-    def sqrt(self) -> Tensor:
-        """Return its square root; see ``td.sqrt``."""
-        return ops.sqrt(self)
-
-    def tanh(self) -> Tensor:
-        """Return its hyperbolic tangent; see ``td.tanh``."""
-        return ops.tanh(self)
-
-    def abs(self) -> Tensor:
-        """Return its absolute value; see ``td.abs``."""
-        return ops.abs(self)
-
-    def clip(self, minimum: TensorLike | None = None, maximum: TensorLike | None = None) -> Tensor:
-        """Return it limited to an interval; see ``td.clip``."""
-        return ops.clip(self, minimum, maximum)
-
-
-def _varargs(values: tuple[Any, ...]) -> Any:
-    """Let ``f(2, 3)`` and ``f((2, 3))`` mean the same."""
-    return values[0] if len(values) == 1 and not isinstance(values[0], int) else values
+    def _operand(self, value: TensorLike) -> Tensor:
+        return as_tensor(value, like=self)
 
 
 class Variable(Tensor):
