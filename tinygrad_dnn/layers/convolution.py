@@ -6,15 +6,16 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_dnn import ops, registry
+from tinygrad_dnn import ops
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
+from tinygrad_dnn.layers.kernel import KernelLayer
 from tinygrad_dnn.ops.geometry import Pair, as_padding, as_pair, check_data_format, check_images, output_lengths
 from tinygrad_dnn.ops.window import conv
-from tinygrad_dnn.tensor import Tensor, Variable
+from tinygrad_dnn.tensor import Tensor
 
 
-class Conv2D(Layer):
+class Conv2D(KernelLayer):
     """A convolution of images: activation(inputs * kernel + bias), the same small kernel at each place.
 
     Images are (batch, height, width, channels), the result is (batch, new height, new width, filters).
@@ -51,9 +52,6 @@ class Conv2D(Layer):
         LeCun et al., "Gradient-based learning applied to document recognition", 1998.
     """
 
-    kernel: Variable
-    bias: Variable | None = None
-
     def __init__(
         self,
         filters: int,
@@ -74,7 +72,18 @@ class Conv2D(Layer):
         bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            **kwargs,
+        )
         if isinstance(filters, bool) or not hasattr(filters, "__index__") or filters < 1:
             raise ValueError(f"{self._title}: filters must be a positive integer, not {filters!r}.")
         check_data_format(data_format, self._title)
@@ -88,14 +97,6 @@ class Conv2D(Layer):
         self.strides = as_pair(strides, f"{self._title}: strides")
         self.padding = as_padding(padding, f"{self._title}: padding")
         self.dilation_rate = as_pair(dilation_rate, f"{self._title}: dilation_rate")
-        self.activation = registry.activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = registry.initializers.get(kernel_initializer)
-        self.bias_initializer = registry.initializers.get(bias_initializer)
-        self.kernel_regularizer = registry.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = registry.regularizers.get(bias_regularizer)
-        self.kernel_constraint = registry.constraints.get(kernel_constraint)
-        self.bias_constraint = registry.constraints.get(bias_constraint)
 
     @property
     def _title(self) -> str:
@@ -107,21 +108,7 @@ class Conv2D(Layer):
         channels = input_shape[3]
         if channels is None:
             raise ValueError(f"{self._title} must know the number of channels; it was built for {input_shape}.")
-        self.kernel = self.add_weight(
-            shape=(*self.kernel_size, channels, self.filters),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-            name="kernel",
-        )
-        if self.use_bias:
-            self.bias = self.add_weight(
-                shape=(self.filters,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-                name="bias",
-            )
+        self._add_kernel_and_bias((*self.kernel_size, channels, self.filters))
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return activation(inputs * kernel + bias)."""
@@ -132,7 +119,7 @@ class Conv2D(Layer):
                 f"{inputs.shape}."
             )
         outputs = conv(inputs, self.kernel, self.strides, self.padding, self.dilation_rate, self.bias)
-        return outputs if self.activation is None else self.activation(outputs)
+        return self._activated(outputs)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (batch, new height, new width, filters)."""
@@ -152,14 +139,6 @@ class Conv2D(Layer):
             "data_format": "channels_last",
             "dilation_rate": list(self.dilation_rate),
             "groups": 1,
-            "activation": registry.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": registry.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": registry.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": registry.regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": registry.regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": registry.constraints.serialize(self.kernel_constraint),
-            "bias_constraint": registry.constraints.serialize(self.bias_constraint),
         }
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from tinygrad_dnn import ops, registry
 from tinygrad_dnn.layers.arguments import Shape, as_shape
 from tinygrad_dnn.layers.base import Layer
-from tinygrad_dnn.tensor import Tensor, Variable
+from tinygrad_dnn.layers.kernel import KernelLayer
+from tinygrad_dnn.tensor import Tensor
 
 
 class InputLayer(Layer):
@@ -103,7 +104,7 @@ class Activation(Layer):
         return {**super().get_config(), "activation": registry.activations.serialize(self.activation)}
 
 
-class Dense(Layer):
+class Dense(KernelLayer):
     """A fully connected layer: activation(inputs @ kernel + bias), on the last axis.
 
     Args:
@@ -128,9 +129,6 @@ class Dense(Layer):
         Tensor([[6., 6.]], dtype=float32)
     """
 
-    kernel: Variable
-    bias: Variable | None = None
-
     def __init__(
         self,
         units: int,
@@ -145,18 +143,21 @@ class Dense(Layer):
         bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            **kwargs,
+        )
         if isinstance(units, bool) or not hasattr(units, "__index__") or units < 1:
             raise ValueError(f"Dense {self.name!r}: units must be a positive integer, not {units!r}.")
         self.units = int(units)
-        self.activation = registry.activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = registry.initializers.get(kernel_initializer)
-        self.bias_initializer = registry.initializers.get(bias_initializer)
-        self.kernel_regularizer = registry.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = registry.regularizers.get(bias_regularizer)
-        self.kernel_constraint = registry.constraints.get(kernel_constraint)
-        self.bias_constraint = registry.constraints.get(bias_constraint)
 
     def build(self, input_shape: Shape) -> None:
         """Make the kernel and the bias."""
@@ -166,21 +167,7 @@ class Dense(Layer):
                 f"Dense {self.name!r} takes inputs of shape (batch, features); it was built for {input_shape}: add an "
                 "axis to the data, or say the length of the last one."
             )
-        self.kernel = self.add_weight(
-            shape=(features, self.units),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-            name="kernel",
-        )
-        if self.use_bias:
-            self.bias = self.add_weight(
-                shape=(self.units,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-                name="bias",
-            )
+        self._add_kernel_and_bias((features, self.units))
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return activation(inputs @ kernel + bias)."""
@@ -192,7 +179,7 @@ class Dense(Layer):
         outputs = ops.matmul(inputs, self.kernel)
         if self.bias is not None:
             outputs = ops.add(outputs, self.bias)
-        return outputs if self.activation is None else self.activation(outputs)
+        return self._activated(outputs)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape with ``units`` as its last length."""
@@ -203,12 +190,4 @@ class Dense(Layer):
         return {
             **super().get_config(),
             "units": self.units,
-            "activation": registry.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": registry.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": registry.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": registry.regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": registry.regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": registry.constraints.serialize(self.kernel_constraint),
-            "bias_constraint": registry.constraints.serialize(self.bias_constraint),
         }
