@@ -15,11 +15,15 @@ export PIP_USER := 0
 .DELETE_ON_ERROR:
 # Two targets asked for at once must not install into one environment at once.
 .NOTPARALLEL:
-.PHONY: help exercise test test-strict test-all check clean
+# Every script in examples/ but what they share and the exercise.
+LESSONS := $(filter-out lesson cifar10_exercise,$(basename $(notdir $(wildcard examples/*.py))))
+
+.PHONY: help exercise gallery test test-strict test-all check clean
 
 help:
 	@echo 'make exercise    train the four variants of the exercise on images that come with the package: a table and'
 	@echo '                 a picture of the learning curves; options: make exercise ARGS="--epochs 3"'
+	@echo 'make gallery     run every lesson in examples/ and write its picture to gallery/; one: make gallery LESSONS=dropout'
 	@echo 'make test        run the tests: all that are fast, and a sample of each heavy one; ARGS goes to pytest'
 	@echo 'make test-strict run the same tests, every one on the double that is as strict as CuPy'
 	@echo 'make test-all    run make test-strict, then every test at its full count'
@@ -31,6 +35,9 @@ help:
 
 exercise: $(VENV)/.for-use
 	@$(VENV_PYTHON) examples/cifar10_exercise.py $(ARGS)
+
+gallery: $(VENV)/.for-use
+	@for lesson in $(LESSONS); do echo "-- $$lesson"; $(VENV_PYTHON) examples/$$lesson.py $(ARGS) || exit; done
 
 test: $(VENV)/.for-development
 	@$(PYTEST) -m 'not heavy and not gpu' $(ARGS)

@@ -10,17 +10,13 @@ alike. Every optimizer starts at the same point, which none of them changes.
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
-import matplotlib
+import lesson
 import numpy as np
+from lesson import plt
 
 import tinygrad_dnn as td
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # after the backend is chosen
 
 # Learning rates that suit these functions; the defaults suit networks.
 OPTIMIZERS = {
@@ -51,30 +47,36 @@ FUNCTIONS = (
 )
 
 
-def draw(names: list[str], steps: int, path: Path) -> None:
-    """Draw each function's contours with the paths on them, and below them how the values fall."""
+Descents = dict[str, dict[str, td.diagnostics.Descent]]
+
+
+def descend(names: list[str], steps: int) -> Descents:
+    """Let each optimizer descend each function."""
+    return {
+        title: {name: td.minimize(f, np.array(start), OPTIMIZERS[name](), steps=steps) for name in names}
+        for title, f, start, *_ in FUNCTIONS
+    }
+
+
+def draw(descents: Descents) -> Any:
+    """Return each function's contours with the paths on them, and below them how the values fall."""
     figure, axes = plt.subplots(2, 2, figsize=(12, 10), gridspec_kw={"height_ratios": (2, 1)})
-    for column, (title, f, start, a_range, b_range, least) in enumerate(FUNCTIONS):
-        upper, lower = axes[:, column]
+    for (upper, lower), (title, f, _, a_range, b_range, least) in zip(axes.T, FUNCTIONS, strict=True):
         a, b = np.meshgrid(np.linspace(*a_range, 200), np.linspace(*b_range, 200))
         upper.contourf(a, b, np.log1p(f((a, b))), levels=30, cmap="Greys", alpha=0.6)
-        for name in names:
-            descent = td.minimize(f, np.array(start), OPTIMIZERS[name](), steps=steps)
+        for name, descent in descents[title].items():
             upper.plot(*descent.path.T, linewidth=1.5, label=name)
             lower.semilogy(np.maximum(descent.values, 1e-12), linewidth=1.5)
-            print(f"{title}: {name} ends at ({descent.path[-1, 0]:.3f}, {descent.path[-1, 1]:.3f})")
         upper.plot(*least, "k*", markersize=12)
         upper.set(title=title, xlabel="a", ylabel="b", xlim=a_range, ylim=b_range)
         lower.set(xlabel="step", ylabel="value")
         lower.grid(alpha=0.3)
     axes[0, 0].legend(loc="upper left")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    return figure
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Draw what the options ask for."""
+def main(arguments: list[str] | None = None) -> Descents:
+    """Draw what the options ask for; return the descents by function and optimizer."""
 
     def chosen(text: str) -> list[str]:
         names = [name.strip() for name in text.split(",")]
@@ -83,17 +85,16 @@ def main(arguments: list[str] | None = None) -> int:
                 raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(OPTIMIZERS)}")
         return names
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = lesson.parser(__doc__, "optimizer_paths", steps=(300, "steps of each"))
     parser.add_argument("--optimizers", type=chosen, default=list(OPTIMIZERS), help="which, as sgd,adam (default: all)")
-    parser.add_argument("--steps", type=int, default=300, help="steps of each (default 300)")
-    parser.add_argument("--out", type=Path, default=Path("optimizer_paths.png"), help="the picture's file")
     options = parser.parse_args(arguments)
-    if options.steps < 1:
-        parser.error("--steps must be at least 1")
-    draw(options.optimizers, options.steps, options.out)
-    print(f"see {options.out}")
-    return 0
+    descents = descend(options.optimizers, options.steps)
+    for title, by_name in descents.items():
+        for name, descent in by_name.items():
+            print(f"{title}: {name} ends at ({descent.path[-1, 0]:.3f}, {descent.path[-1, 1]:.3f})")
+    lesson.save(draw(descents), options.out)
+    return descents
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    lesson.run(main)
