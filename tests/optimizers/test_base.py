@@ -90,6 +90,32 @@ def test_nothing_is_recorded_and_the_gradients_stay_as_they_are(backend: str) ->
     assert weight.is_leaf
 
 
+@pytest.mark.parametrize("options", [{}, {"gradient_accumulation_steps": 2}], ids=str)
+def test_a_scaled_loss_makes_the_same_steps(backend: str, options: dict[str, Any]) -> None:
+    found = []
+    for scale in (None, 1024.0):
+        weight = variable([3.0, -2.0])
+        optimizer = td.optimizers.SGD(0.25, momentum=0.5, clipnorm=2.0, loss_scale_factor=scale, **options)
+        for _ in range(6):
+            loss = ((weight - td.tensor([1.0, 1.0])) ** 2).sum()
+            assert optimizer.scale_loss(loss).item() == loss.item() * (scale or 1)
+            optimizer.apply(td.grad(optimizer.scale_loss(loss), [weight]), [weight])
+        found.append(weight.numpy())
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_loss_scale_keeps_small_gradients_of_float16(backend: str) -> None:
+    moves = []
+    for scale in (None, 1024.0):
+        weight = variable([1.0])
+        optimizer = td.optimizers.SGD(1e8, loss_scale_factor=scale)
+        # Half of the chain rule's product is in float16, whose smallest number is 6e-8.
+        loss = (td.cast(weight, "float16") * td.tensor(np.float16([1e-4])) * td.tensor(np.float16([1e-4]))).sum()
+        optimizer.apply(td.grad(optimizer.scale_loss(loss), [weight]), [weight])
+        moves.append(1 - weight.item())
+    assert moves == [0.0, pytest.approx(1.0, rel=0.01)]
+
+
 def test_a_gradient_of_none_leaves_its_weight_alone(backend: str) -> None:
     first, second = variable([1.0]), variable([2.0])
     optimizer = td.optimizers.Adam(0.1, weight_decay=0.1)

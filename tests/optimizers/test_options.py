@@ -45,56 +45,6 @@ def test_trajectory_is_keras_s(backend: str, name: str) -> None:
             assert away(found[f"{weight}_final"], case[f"{weight}_final"]) <= TOLERANCE
 
 
-# -- clipping ------------------------------------------------------------------------------------------------------
-
-
-def test_clipvalue_limits_each_element(backend: str) -> None:
-    (value,) = path(td.optimizers.SGD(1.0, clipvalue=0.5), np.zeros(4), [[0.25, -0.5, 3.0, -7.0]])
-    np.testing.assert_array_equal(value, [-0.25, 0.5, -0.5, 0.5])
-
-
-def test_clipnorm_looks_at_each_weight_by_itself(backend: str) -> None:
-    weights = [variable(np.zeros(2)), variable(np.zeros((1, 2))), variable(np.zeros(2))]
-    td.optimizers.SGD(1.0, clipnorm=1.0).apply([grad([3.0, 4.0]), grad([[0.3, 0.4]]), grad([0.0, 0.0])], weights)
-    np.testing.assert_allclose(weights[0].numpy(), [-0.6, -0.8], rtol=1e-6)
-    np.testing.assert_array_equal(weights[1].numpy(), np.float32([[-0.3, -0.4]]))  # shorter already: the same bits
-    np.testing.assert_array_equal(weights[2].numpy(), [0.0, 0.0])
-
-
-def test_global_clipnorm_looks_at_the_whole_gradient_also_of_several_dtypes(backend: str) -> None:
-    single, double = variable(np.zeros(2)), td.Variable(np.zeros((1, 1)), "float64", trainable=True)
-    td.optimizers.SGD(1.0, global_clipnorm=1.0).apply(
-        [grad([3.0, 4.0]), td.tensor(np.array([[12.0]]))], [single, double]
-    )
-    np.testing.assert_allclose(single.numpy(), [-3 / 13, -4 / 13], rtol=1e-6)
-    np.testing.assert_allclose(double.numpy(), [[-12 / 13]], rtol=1e-6)
-    assert (single.dtype, double.dtype) == (np.float32, np.float64)
-    short = variable(np.zeros(2))
-    td.optimizers.SGD(1.0, global_clipnorm=1.0).apply([grad([0.3, 0.4])], [short])
-    np.testing.assert_array_equal(short.numpy(), np.float32([-0.3, -0.4]))
-
-
-def test_global_clipnorm_leaves_weights_without_gradient_out(backend: str) -> None:
-    weights = [variable([0.0]), variable([7.0])]
-    td.optimizers.SGD(1.0, global_clipnorm=1.0).apply([grad([5.0]), None], weights)
-    assert [w.item() for w in weights] == [-1.0, 7.0]
-
-
-def test_normalizing_scales_the_whole_gradient_to_norm_1_also_a_short_one(backend: str) -> None:
-    for scale in (1e-6, 1.0, 1e6):
-        weights = [variable(np.zeros(2)), variable([7.0]), td.Variable(np.zeros((1, 1)), "float64", trainable=True)]
-        gradients = [grad([3.0 * scale, -4.0 * scale]), None, td.tensor(np.array([[12.0 * scale]]))]
-        td.optimizers.SGD(1.0, normalize_gradients=True).apply(gradients, weights)
-        np.testing.assert_allclose(weights[0].numpy(), [-3 / 13, 4 / 13], rtol=1e-6)
-        assert weights[1].item() == 7.0
-        np.testing.assert_allclose(weights[2].numpy(), [[-12 / 13]], rtol=1e-6)
-
-
-def test_normalizing_leaves_a_gradient_of_0(backend: str) -> None:
-    found = path(td.optimizers.SGD(1.0, normalize_gradients=True), [1.0, 2.0], np.zeros((2, 2)))
-    np.testing.assert_array_equal(found, [[1.0, 2.0]] * 2)
-
-
 # -- weight decay --------------------------------------------------------------------------------------------------
 
 
@@ -103,38 +53,6 @@ def test_weight_decay_is_decoupled_from_the_gradient(backend: str) -> None:
     weight = variable([1.0, -10.0])
     td.optimizers.Adam(0.1, weight_decay=0.5).apply([grad([0.0, 0.0])], [weight])
     np.testing.assert_allclose(weight.numpy(), [0.95, -9.5], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("names", "decayed"),
-    [
-        (["bias"], ["kernel", "gamma"]),
-        ("bias", ["kernel", "gamma"]),
-        (["^b", "mm"], ["kernel"]),
-        (["dense_bias_free"], ["kernel", "bias", "gamma"]),
-        ([], ["kernel", "bias", "gamma"]),
-    ],
-)
-def test_weights_are_left_out_of_decay_by_their_own_names(backend: str, names: Any, decayed: list[str]) -> None:
-    weights = [variable([1.0], name) for name in ("kernel", "bias", "gamma")]
-    for weight in weights:
-        weight.path = f"dense_bias_free/{weight.name}"
-    optimizer = td.optimizers.SGD(1.0, weight_decay=0.5)
-    optimizer.exclude_from_weight_decay(var_names=names)
-    optimizer.apply([grad([0.0])] * 3, weights)
-    assert [weight.name for weight in weights if weight.item() == 0.5] == decayed
-    assert {weight.item() for weight in weights} <= {0.5, 1.0}
-
-
-def test_weights_are_left_out_of_decay_by_themselves_until_the_next_call(backend: str) -> None:
-    first, second, plain = variable([1.0]), variable([1.0]), td.tensor([1.0], requires_grad=True)
-    optimizer = td.optimizers.SGD(1.0, weight_decay=0.5)
-    optimizer.exclude_from_weight_decay([first, plain])
-    optimizer.apply([grad([0.0])] * 3, [first, second, plain])
-    assert [w.item() for w in (first, second, plain)] == [1.0, 0.5, 1.0]
-    optimizer.exclude_from_weight_decay([second])
-    optimizer.apply([grad([0.0])] * 3, [first, second, plain])
-    assert [w.item() for w in (first, second, plain)] == [0.5, 0.5, 0.5]
 
 
 # -- averages ------------------------------------------------------------------------------------------------------
@@ -299,75 +217,3 @@ def test_a_constraint_that_changes_the_shape_names_the_weight(backend: str) -> N
     weight.constraint = lambda w: w[:1]
     with pytest.raises(ValueError, match=r"'dense/bias' has shape \(2,\) and was assigned a value of shape \(1,\)"):
         td.optimizers.SGD().apply([grad([0.0, 0.0])], [weight])
-
-
-# -- arguments -----------------------------------------------------------------------------------------------------
-
-POSITIVE, AT_LEAST_0 = "a positive number", "a number of at least 0"
-BAD: list[tuple[str, list[Any], str]] = [
-    ("clipnorm", [0, -1.0, np.nan, np.inf, "1", True], POSITIVE),
-    ("clipvalue", [0.0, -0.5], POSITIVE),
-    ("global_clipnorm", [0.0, np.inf], POSITIVE),
-    ("weight_decay", [-0.1, np.nan, [0.1]], AT_LEAST_0),
-    ("ema_momentum", [-0.1, 1.1, None], r"a number in \[0, 1\]"),
-    ("ema_overwrite_frequency", [0, -1, 2.5, True], "an integer of at least 1"),
-    ("gradient_accumulation_steps", [1, 0, 2.0, "4"], "an integer of at least 2"),
-    ("learning_rate", [-0.1, np.nan, np.inf, None, [0.1, 0.2], object], AT_LEAST_0 + " or a schedule"),
-]
-
-
-@pytest.mark.parametrize(("argument", "values", "expected"), BAD, ids=[row[0] for row in BAD])
-def test_argument_out_of_range(argument: str, values: list[Any], expected: str) -> None:
-    for value in values:
-        with pytest.raises(ValueError, match=f"^sgd: {argument} must be {expected}, not "):
-            td.optimizers.SGD(**{argument: value})
-
-
-EDGES: list[tuple[str, dict[str, Any]]] = [
-    ("SGD", {"momentum": 0, "weight_decay": 0, "ema_momentum": 0}),
-    ("SGD", {"momentum": 1, "ema_momentum": 1, "ema_overwrite_frequency": 1, "learning_rate": 0}),
-    ("RMSprop", {"rho": 0, "momentum": 0, "epsilon": 0, "gradient_accumulation_steps": 2}),
-    ("RMSprop", {"momentum": 1}),
-    ("Adam", {"beta_1": 0, "beta_2": 0, "epsilon": 0}),
-    ("Nadam", {"beta_1": 0, "beta_2": 0, "epsilon": 0, "momentum_decay": 0}),
-    ("AdamW", {"weight_decay": 0}),
-    ("Adamax", {"beta_1": 0, "beta_2": 0, "epsilon": 0}),
-    ("RAdam", {"beta_1": 0, "beta_2": 0, "epsilon": 0}),
-    ("Lamb", {"beta_1": 0, "beta_2": 0, "epsilon": 0}),
-    ("Lion", {"beta_1": 1, "beta_2": 0}),
-    ("Adagrad", {"initial_accumulator_value": 0, "epsilon": 0}),
-    ("Adadelta", {"rho": 0}),
-    ("Ftrl", {"learning_rate": 0}),
-    ("Ftrl", {"learning_rate_power": 0, "initial_accumulator_value": 0, "beta": 0}),
-]
-
-
-@pytest.mark.parametrize(("cls", "arguments"), EDGES)
-def test_the_ends_of_a_range_belong_to_it(backend: str, cls: str, arguments: dict[str, Any]) -> None:
-    optimizer = getattr(td.optimizers, cls)(**arguments)
-    assert {key: optimizer.get_config()[key] for key in arguments} == arguments
-    assert np.isfinite(path(optimizer, [1.0], [[0.5]] * 4)).all()
-
-
-@pytest.mark.parametrize(
-    "pair",
-    [
-        ("clipnorm", "clipvalue"),
-        ("clipnorm", "global_clipnorm"),
-        ("clipvalue", "global_clipnorm"),
-        ("global_clipnorm", "normalize_gradients"),
-    ],
-)
-def test_two_clippings_at_once(pair: tuple[str, str]) -> None:
-    with pytest.raises(ValueError, match=f"^adam: {pair[0]} and {pair[1]} were given; at most one kind of clipping"):
-        td.optimizers.Adam(**dict.fromkeys(pair, 1.0))
-
-
-def test_numpy_s_numbers_are_taken_as_python_s() -> None:
-    optimizer = td.optimizers.SGD(
-        np.float32(0.5), momentum=np.float32(0.5), clipnorm=np.int64(2), gradient_accumulation_steps=np.int64(3)
-    )
-    config = optimizer.get_config()
-    assert [type(config[k]) for k in ("learning_rate", "momentum", "clipnorm", "gradient_accumulation_steps")] == [
-        float, float, float, int,
-    ]  # fmt: skip

@@ -46,6 +46,30 @@ def test_trajectory_is_the_formula_s(backend: str, nesterov: bool) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
+@pytest.mark.parametrize(
+    ("momentum", "nesterov", "first", "last"),
+    [
+        (
+            0.8, True, [0.4242676113672893, -1.007546784710757, 1.9999999872991994],
+            [0.35271489081665447, -12.96482706447685, 2.000000027121736],
+        ),
+        (
+            0.9, False, [0.4579264507596052, -1.0041926581726428, 1.9999999929439995],
+            [0.07290181219617856, -23.489595787021994, 1.9999999953268643],
+        ),
+    ],
+)  # fmt: skip
+def test_at_a_constant_rate_the_trajectory_is_pytorch_s(
+    backend: str, float64: None, momentum: float, nesterov: bool, first: list[float], last: list[float]
+) -> None:
+    # torch.optim.SGD([p], lr=0.05) of PyTorch 2.13.0 in float64, after the first and the last of 100 steps. PyTorch
+    # multiplies the sum of the gradients by the rate of the step, Keras each gradient by that of its own.
+    start = np.array([0.5, -1.0, 2.0])
+    found = path(td.optimizers.SGD(0.05, momentum, nesterov), start, waves(100), "float64")
+    np.testing.assert_allclose(found[[0, -1]], [first, last], rtol=1e-13)
+    np.testing.assert_allclose(found[[0, -1]] - start, [first, last] - start, rtol=1e-7)
+
+
 def test_without_momentum_no_state_is_kept(backend: str) -> None:
     plain, looking_ahead = td.optimizers.SGD(0.1), td.optimizers.SGD(0.1, nesterov=True)
     gradients = waves(5)

@@ -18,10 +18,11 @@ TOLERANCE = 2e-5
 # What belongs to the base class; the other entries of a configuration are the rule's own.
 BASE_OPTIONS = frozenset(
     "weight_decay clipnorm clipvalue global_clipnorm use_ema ema_momentum ema_overwrite_frequency "
-    "gradient_accumulation_steps normalize_gradients".split()
+    "loss_scale_factor gradient_accumulation_steps normalize_gradients".split()
 )
 BUILT_IN = (
     "SGD", "RMSprop", "Adam", "Nadam", "AdamW", "Adamax", "RAdam", "Lamb", "Lion", "Adagrad", "Adadelta", "Ftrl",
+    "Muon", "Adafactor", "ScheduleFreeAdamW",
 )  # fmt: skip
 CASES = {name: case for name, case in GOLDEN.cases.items() if case["class"] in BUILT_IN}
 # Those that show the base class at work, and those that show the rule alone.
@@ -37,15 +38,20 @@ def rule_cases(*classes: str) -> list[str]:
     return [name for name, case in CASES.items() if case["class"] in classes and name not in OPTION_CASES]
 
 
-def make(case: dict[str, Any]) -> tuple[td.optimizers.Optimizer, list[td.Variable]]:
+def make(case: dict[str, Any], inputs: dict[str, Any]) -> tuple[td.optimizers.Optimizer, list[td.Variable]]:
     """Return the optimizer of a golden case, and its weights at their start."""
     config = dict(case["config"])
     if "schedule" in case:
         config["learning_rate"] = getattr(td.schedulers, case["schedule"]["class"])(**case["schedule"]["config"])
     optimizer = getattr(td.optimizers, case["class"])(**config)
-    if "exclude_from_weight_decay" in case:
-        optimizer.exclude_from_weight_decay(var_names=case["exclude_from_weight_decay"])
-    weights = [td.Variable(GOLDEN.inputs[f"{case['start']}_{name}"], trainable=True, name=name) for name in WEIGHTS]
+    weights = [
+        td.Variable(inputs[f"{case['start']}_{name}"], trainable=True, name=name)
+        for name in case.get("weights", WEIGHTS)
+    ]
+    optimizer.exclude_from_weight_decay(
+        [weight for weight in weights if weight.name in case.get("exclude_weights", ())],
+        case.get("exclude_from_weight_decay", ()),
+    )
     for weight in weights:
         constraint = case.get("constraints", {}).get(weight.name)
         if constraint is not None:
@@ -53,13 +59,13 @@ def make(case: dict[str, Any]) -> tuple[td.optimizers.Optimizer, list[td.Variabl
     return optimizer, weights
 
 
-def follow(case: dict[str, Any]) -> dict[str, np.ndarray]:
+def follow(case: dict[str, Any], inputs: dict[str, Any] = GOLDEN.inputs) -> dict[str, np.ndarray]:
     """Return what the golden case records: weights, learning rates and averages at each step, and what comes last."""
-    optimizer, weights = make(case)
+    optimizer, weights = make(case, inputs)
     record: dict[str, list[np.ndarray]] = {"learning_rates": []}
     for step in range(STEPS):
         record["learning_rates"].append(optimizer.learning_rate.numpy())
-        grads = [td.tensor(GOLDEN.inputs[f"{case['gradients']}_{weight.name}"][step]) for weight in weights]
+        grads = [td.tensor(inputs[f"{case['gradients']}_{weight.name}"][step]) for weight in weights]
         optimizer.apply(grads, weights)
         for weight in weights:
             record.setdefault(weight.name, []).append(weight.numpy())

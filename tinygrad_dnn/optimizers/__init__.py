@@ -8,14 +8,17 @@ from typing import Any
 from tinygrad_dnn import registry
 from tinygrad_dnn.hookspecs import Register, hookimpl
 from tinygrad_dnn.optimizers.accumulating import Adadelta, Adagrad, Ftrl
+from tinygrad_dnn.optimizers.adafactor import Adafactor
 from tinygrad_dnn.optimizers.adam_variants import Adamax, AdamW, Lamb, Lion, RAdam
 from tinygrad_dnn.optimizers.adaptive import Adam, Nadam, RMSprop
 from tinygrad_dnn.optimizers.base import Optimizer
+from tinygrad_dnn.optimizers.muon import Muon
+from tinygrad_dnn.optimizers.schedule_free import ScheduleFreeAdamW
 from tinygrad_dnn.optimizers.sgd import SGD
 
 __all__ = [
-    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Nadam", "Optimizer", "RAdam",
-    "RMSprop", "get",
+    "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam",
+    "Optimizer", "RAdam", "RMSprop", "ScheduleFreeAdamW", "get",
 ]  # fmt: skip
 
 
@@ -38,5 +41,8 @@ def get(identifier: Any) -> Any:
 @hookimpl
 def register_optimizers(register: Register) -> None:
     """Register the built-in optimizers, as a plugin registers its own."""
-    for optimizer in (SGD, RMSprop, Adam, Nadam, AdamW, Adamax, RAdam, Lamb, Lion, Adagrad, Adadelta, Ftrl):
+    for optimizer in (
+        SGD, RMSprop, Adam, Nadam, AdamW, Adamax, RAdam, Lamb, Lion, Adagrad, Adadelta, Ftrl, Muon, Adafactor,
+        ScheduleFreeAdamW,
+    ):  # fmt: skip
         register(optimizer)

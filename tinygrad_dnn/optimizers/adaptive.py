@@ -46,7 +46,7 @@ class RMSprop(Optimizer):
         self.rho = self._number("rho", rho, lambda v: 0 <= v < 1, "a number in [0, 1)")
         self.momentum = self._number("momentum", momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
         self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
-        self.centered = centered
+        self.centered = self._flag("centered", centered)
 
     def init(self, param: Tensor) -> State:
         """Return the running means and the momentum, zero at first."""
@@ -104,7 +104,7 @@ class Adam(Optimizer):
         self.beta_1 = self._number("beta_1", beta_1, lambda v: 0 <= v < 1, "a number in [0, 1)")
         self.beta_2 = self._number("beta_2", beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
         self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
-        self.amsgrad = amsgrad
+        self.amsgrad = self._flag("amsgrad", amsgrad)
 
     def init(self, param: Tensor) -> State:
         """Return the running means, zero at first."""

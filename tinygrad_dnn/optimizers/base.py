@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from tinygrad_dnn import backend, ops, registry
 from tinygrad_dnn.graph import no_grad
+from tinygrad_dnn.optimizers import clipping
+from tinygrad_dnn.optimizers.arguments import Arguments
+from tinygrad_dnn.optimizers.exclusion import Exclusion
 from tinygrad_dnn.tensor import Tensor, Variable, as_tensor
 
 State: TypeAlias = dict[str, Tensor]
@@ -24,7 +26,7 @@ class _Slots(NamedTuple):
     own: dict[str, Variable]
 
 
-class Optimizer:
+class Optimizer(Arguments):
     """Base of all optimizers; a rule is two methods, ``init`` and ``update``, in Tensor operations.
 
     ``update`` always sees one weight in its own shape. The base class clips the gradients, decays the weights, calls
@@ -41,7 +43,10 @@ class Optimizer:
         use_ema: Keep an exponential moving average of each weight, beginning with its value after the first update.
         ema_momentum: How much of the average stays at each update, in [0, 1].
         ema_overwrite_frequency: Replace the weights by their averages every so many updates; never if None.
-        gradient_accumulation_steps: Average the gradients of so many calls into one update, at least 2.
+        loss_scale_factor: What ``scale_loss`` multiplies the loss by and ``apply`` divides the gradients by, a positive
+            number: it keeps small gradients of float16 from vanishing on their way.
+        gradient_accumulation_steps: Average the gradients of so many calls into one update, at least 2. Weights,
+            averages and constraints change at updates only.
         normalize_gradients: Scale all gradients together to the Euclidean norm 1, short ones too; one of the kinds of
             clipping.
         name: What errors call it; by default its class name in lower case.
@@ -76,24 +81,22 @@ class Optimizer:
         use_ema: bool = False,
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         normalize_gradients: bool = False,
         name: str | None = None,
     ) -> None:
         self.name = name or type(self).__name__.lower()
         clippings = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
-        chosen = [key for key, value in clippings.items() if value is not None]
-        if normalize_gradients:
-            chosen.append("normalize_gradients")
-        if len(chosen) > 1:
-            raise ValueError(
-                f"{self.name}: {' and '.join(chosen)} were given; at most one kind of clipping is possible."
-            )
-        positive = {key: self._optional(key, clippings[key], lambda v: v > 0, "a positive number") for key in clippings}
-        self.clipnorm, self.clipvalue, self.global_clipnorm = positive.values()
-        self.normalize_gradients = normalize_gradients
+        clipping.check_one_kind(self.name, **clippings, normalize_gradients=normalize_gradients)
+        positive = {
+            key: self._optional(key, value, lambda v: v > 0, "a positive number")
+            for key, value in {**clippings, "loss_scale_factor": loss_scale_factor}.items()
+        }
+        self.clipnorm, self.clipvalue, self.global_clipnorm, self.loss_scale_factor = positive.values()
+        self.normalize_gradients = self._flag("normalize_gradients", normalize_gradients)
         self.weight_decay = self._optional("weight_decay", weight_decay, lambda v: v >= 0, "a number of at least 0")
-        self.use_ema = use_ema
+        self.use_ema = self._flag("use_ema", use_ema)
         self.ema_momentum = self._number("ema_momentum", ema_momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
         self.ema_overwrite_frequency = self._optional(
             "ema_overwrite_frequency", ema_overwrite_frequency, lambda v: v >= 1, "an integer of at least 1", Integral
@@ -109,17 +112,15 @@ class Optimizer:
         self._learning_rate = Variable(0.0, backend.floatx(), name=f"{self.name}/learning_rate")
         self.learning_rate = learning_rate
         self._slots: dict[int, _Slots] = {}
-        self._undecayed: dict[int, Tensor] = {}
-        self._undecayed_names: tuple[str, ...] = ()
+        self._undecayed = Exclusion(self.name)
 
     def __getstate__(self) -> dict[str, Any]:
         # What is found by a weight's identity has to be found by the copy's.
-        return {**self.__dict__, "_slots": [*self._slots.values()], "_undecayed": [*self._undecayed.values()]}
+        return {**self.__dict__, "_slots": [*self._slots.values()]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._slots = {id(slots.weight): slots for slots in state["_slots"]}
-        self._undecayed = {id(weight): weight for weight in state["_undecayed"]}
 
     def __getattr__(self, name: str) -> Any:
         if "_slots" not in self.__dict__ and not name.startswith("__"):
@@ -127,15 +128,6 @@ class Optimizer:
                 f"optimizer class {type(self).__name__} has no {name!r}: its __init__ must call super().__init__()."
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def _number(self, key: str, value: Any, holds: Callable[[float], bool], expected: str, kind: Any = Real) -> float:
-        """Return a number among the arguments as Python's own, after checking it."""
-        if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value) or not holds(value):
-            raise ValueError(f"{self.name}: {key} must be {expected}, not {value!r}.")
-        return int(value) if kind is Integral else float(value)
-
-    def _optional(self, key: str, value: Any, *rule: Any) -> Any:
-        return None if value is None else self._number(key, value, *rule)
 
     # -- the rule -----------------------------------------------------------------------------------------------
 
@@ -152,6 +144,10 @@ class Optimizer:
 
     def begin_step(self) -> None:
         """Advance state shared by all weights; called once an update, after ``step`` was counted up."""
+
+    def decay_of(self, weight: Tensor) -> float | None:
+        """Return the decay of a weight, if not excluded; a rule that decays its weights unequally overrides it."""
+        return self.weight_decay
 
     # -- the learning rate ----------------------------------------------------------------------------------------
 
@@ -227,12 +223,24 @@ class Optimizer:
             Variable([0.9, 1.9], dtype=float32, requires_grad=True)
         """
         pairs = self._paired(grads, weights)
+        chosen = [w for _, w in pairs]
         with no_grad():
-            self.build([w for _, w in pairs])
+            self.build(chosen)
+            scale = self.loss_scale_factor
+            unscaled = [g if scale is None else g / scale for g, _ in pairs]
             if self.gradient_accumulation_steps is None:
-                self._step([g for g, _ in pairs], [w for _, w in pairs], self.learning_rate)
+                self._step(unscaled, chosen, self.learning_rate)
             else:
-                self._accumulate([g for g, _ in pairs], [w for _, w in pairs])
+                self._accumulate(unscaled, chosen, self.gradient_accumulation_steps)
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """Return the loss times ``loss_scale_factor``, whose gradients ``apply`` expects; ``fit`` does this itself.
+
+        Example:
+            >>> td.optimizers.SGD(loss_scale_factor=1024.0).scale_loss(td.tensor(0.5))
+            Tensor(512., dtype=float32)
+        """
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 
     def _paired(self, grads: Sequence[Tensor | None], weights: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Return the gradients that there are with their weights, after checking them."""
@@ -255,12 +263,11 @@ class Optimizer:
             raise ValueError(f"{self.name}: no weight has a gradient; was the loss computed from these weights?")
         return pairs
 
-    def _accumulate(self, grads: list[Tensor], weights: list[Tensor]) -> None:
+    def _accumulate(self, grads: list[Tensor], weights: list[Tensor], n: float) -> None:
         """Add the gradients up, and let every n-th call be an update.
 
         The update is computed in every call and kept in every n-th, since a Python branch could not be recorded.
         """
-        n = self.gradient_accumulation_steps
         learning_rate = self.learning_rate
         self.iterations.assign(self.iterations + 1)
         due = ops.equal(ops.remainder(self.iterations, n), 0)
@@ -286,8 +293,9 @@ class Optimizer:
             if rate is None:
                 rate = rates[dtype] = ops.cast(learning_rate, dtype)
             param: Tensor = weight
-            if self.weight_decay is not None and self._decays(weight):
-                param = param - param * self.weight_decay * rate
+            decay = self.decay_of(weight)
+            if decay is not None and weight not in self._undecayed:
+                param = param - param * decay * rate
             slots = self._slots[id(weight)]
             new = self._update(param, grad, slots.state, rate)
             if self.use_ema:
@@ -319,17 +327,12 @@ class Optimizer:
 
     def _clip(self, grads: list[Tensor]) -> list[Tensor]:
         if self.clipvalue is not None:
-            return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
+            return clipping.by_value(grads, self.clipvalue)
         if self.clipnorm is not None:
-            return [g * (self.clipnorm / ops.maximum(ops.norm(g), self.clipnorm)) for g in grads]
-        if self.global_clipnorm is not None or self.normalize_gradients:
-            total = ops.sqrt(ops.sum(ops.stack([ops.sum(g * g) for g in grads])))
-            if self.normalize_gradients:
-                scale = 1 / ops.where(ops.greater(total, 0), total, 1.0)
-            else:
-                scale = self.global_clipnorm / ops.maximum(total, self.global_clipnorm)
-            return [g * ops.cast(scale, g.dtype) for g in grads]
-        return grads
+            return clipping.by_norm(grads, self.clipnorm)
+        if self.global_clipnorm is not None:
+            return clipping.by_global_norm(grads, self.global_clipnorm)
+        return clipping.normalized(grads) if self.normalize_gradients else grads
 
     def _average(self, new: Tensor, average: Variable) -> Tensor:
         """Move the average towards the new weight; return what the weight becomes."""
@@ -361,21 +364,21 @@ class Optimizer:
                 if id(weight) in self._slots:
                     weight.assign(self._slots[id(weight)].own["average"])
 
-    def exclude_from_weight_decay(self, var_list: Sequence[Tensor] = (), var_names: str | Sequence[str] = ()) -> None:
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Tensor] | None = None, var_names: str | Sequence[str] | None = None
+    ) -> None:
         """Leave some weights out of ``weight_decay``, and no others.
 
         Args:
             var_list: The weights themselves.
             var_names: Regular expressions, searched in the weights' names: "bias" means all biases.
-        """
-        self._undecayed = {id(v): v for v in var_list}
-        self._undecayed_names = (var_names,) if isinstance(var_names, str) else tuple(var_names)
 
-    def _decays(self, weight: Tensor) -> bool:
-        if id(weight) in self._undecayed:
-            return False
-        name = getattr(weight, "name", "")
-        return not any(re.search(pattern, name) for pattern in self._undecayed_names)
+        Raises:
+            TypeError: ``var_list`` has something other than Tensors.
+            ValueError: ``var_names`` has something other than regular expressions.
+        """
+        names = self._patterns("var_names", [var_names] if isinstance(var_names, str) else var_names)
+        self._undecayed = Exclusion(self.name, var_list or (), names)
 
     # -- configuration ----------------------------------------------------------------------------------------------
 
@@ -383,7 +386,8 @@ class Optimizer:
         """Return the arguments that make an optimizer like this one, without its state."""
         keys = (
             "name", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum",
-            "ema_overwrite_frequency", "gradient_accumulation_steps", "normalize_gradients", *self._hyperparameters,
+            "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps", "normalize_gradients",
+            *self._hyperparameters,
         )  # fmt: skip
         rate: Any = (
             float(self._learning_rate) if self._schedule is None else registry.schedulers.serialize(self._schedule)

@@ -32,7 +32,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         self.momentum = self._number("momentum", momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
-        self.nesterov = nesterov
+        self.nesterov = self._flag("nesterov", nesterov)
 
     def init(self, param: Tensor) -> State:
         """Return the momentum, zero at first."""

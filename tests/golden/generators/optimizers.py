@@ -20,7 +20,7 @@ PIECEWISE = {"class": "PiecewiseConstantDecay", "config": {"boundaries": [4, 9],
 
 def case(cls: str, gradients: str = "unit", **options: Any) -> dict[str, Any]:
     """One row of the table: Keras's class, its arguments, and what goes on around it."""
-    special = ("schedule", "constraints", "exclude_from_weight_decay", "note")
+    special = ("schedule", "constraints", "exclude_from_weight_decay", "exclude_weights", "weights", "note")
     row: dict[str, Any] = {"class": cls, "gradients": gradients, "start": "drawn"}
     row.update({key: options.pop(key) for key in special if key in options})
     row["config"] = options
@@ -143,9 +143,15 @@ CASES |= {
 
 def make() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Run every row of the table."""
-    rng = np.random.default_rng(20240502)
+    inputs = drawn(SHAPES, 20240502)
+    return inputs, {name: {**row, **trajectory(row, inputs)} for name, row in CASES.items()}
+
+
+def drawn(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, Any]:
+    """Weights to start with and sequences of gradients: of size 1, of size 1e-6, and of all sizes with zeros."""
+    rng = np.random.default_rng(seed)
     inputs: dict[str, Any] = {}
-    for name, shape in SHAPES.items():
+    for name, shape in shapes.items():
         inputs[f"drawn_{name}"] = rng.normal(size=shape).astype(np.float32)
         inputs[f"zero_{name}"] = np.zeros(shape, dtype=np.float32)
         sequence = (STEPS, *shape)
@@ -155,7 +161,7 @@ def make() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         mixed[rng.uniform(size=sequence) < 0.1] = 0.0
         mixed[7] = 0.0
         inputs[f"mixed_{name}"] = mixed.astype(np.float32)
-    return inputs, {name: {**row, **trajectory(row, inputs)} for name, row in CASES.items()}
+    return inputs
 
 
 def trajectory(row: dict[str, Any], inputs: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -165,9 +171,10 @@ def trajectory(row: dict[str, Any], inputs: dict[str, Any]) -> dict[str, np.ndar
         schedule = getattr(keras.optimizers.schedules, row["schedule"]["class"])
         config["learning_rate"] = schedule(**row["schedule"]["config"])
     optimizer = getattr(keras.optimizers, row["class"])(**config)
-    if "exclude_from_weight_decay" in row:
-        optimizer.exclude_from_weight_decay(var_names=row["exclude_from_weight_decay"])
-    weights = [keras.Variable(inputs[f"{row['start']}_{name}"], name=name) for name in SHAPES]
+    weights = [keras.Variable(inputs[f"{row['start']}_{name}"], name=name) for name in row.get("weights", SHAPES)]
+    if "exclude_from_weight_decay" in row or "exclude_weights" in row:
+        excluded = [weight for weight in weights if weight.name in row.get("exclude_weights", ())]
+        optimizer.exclude_from_weight_decay(excluded, row.get("exclude_from_weight_decay"))
     for weight in weights:
         if weight.name in row.get("constraints", {}):
             constraint = row["constraints"][weight.name]
