@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,25 +13,31 @@ import tinygrad_dnn as td
 from tests.golden import storage
 from tinygrad_dnn import metrics
 
-GOLDEN = storage.load("metrics")
-WEIGHT = GOLDEN.inputs["sample_weight"]
-RESOLVED = sorted(name for name, case in GOLDEN.cases.items() if case["metric"] == "accuracy")
-BY_CLASS = sorted({name for name, case in GOLDEN.cases.items() if case["metric"] in metrics.__all__} - {*RESOLVED})
+SETS = [storage.load("metrics"), storage.load("metrics_more")]
+GOLDEN = {name: case for golden in SETS for name, case in golden.cases.items()}
+INPUTS = {name: golden.inputs for golden in SETS for name in golden.cases}
+RESOLVED = sorted(name for name, case in GOLDEN.items() if case["metric"] == "accuracy")
+BY_CLASS = sorted(GOLDEN.keys() - {*RESOLVED})
 CLASSES = sorted({type(td.metrics.get(name)) for name in td.registry.metrics.names()}, key=lambda each: each.__name__)
 BUILTIN = [each for each in CLASSES if each.__module__.startswith("tinygrad_dnn.")]
 
 
-def results(metric: metrics.Metric, case: dict[str, Any], weighted: bool) -> list[float]:
-    """Return the result after each of a golden case's two batches."""
+def batches(name: str, weighted: bool) -> Iterator[tuple[np.ndarray, td.Tensor, np.ndarray | None]]:
+    """Yield targets, predictions and weights of each batch of a golden case."""
+    case, inputs = GOLDEN[name], INPUTS[name]
+    y_true, y_pred = (inputs[each] if isinstance(each, str) else each for each in (case["y_true"], case["y_pred"]))
+    for batch in range(len(case["values"])):
+        yield y_true[batch], td.tensor(y_pred[batch]), inputs["sample_weight"][batch] if weighted else None
+
+
+def results(metric: metrics.Metric, name: str, weighted: bool) -> list[Any]:
+    """Return the result after each batch of a golden case."""
     found = []
-    for batch in range(2):
-        arguments = (case["y_true"][batch], td.tensor(case["y_pred"][batch]))
-        if isinstance(metric, metrics.Mean) and not isinstance(metric, metrics.MeanMetricWrapper):
-            arguments = arguments[:1]
-        metric.update_state(*arguments, sample_weight=WEIGHT[batch] if weighted else None)
-        result = metric.result()
-        assert (result.shape, result.dtype) == ((), np.float32)
-        found.append(result.item())
+    for y_true, y_pred, weight in batches(name, weighted):
+        arguments = (y_true,) if type(metric) is metrics.Mean else (y_true, y_pred)
+        metric.update_state(*arguments, sample_weight=weight)
+        assert metric.result().dtype == np.float32
+        found.append(metric.result().numpy())
     return found
 
 
@@ -39,25 +46,38 @@ def results(metric: metrics.Metric, case: dict[str, Any], weighted: bool) -> lis
 
 @pytest.mark.parametrize("name", RESOLVED)
 def test_accuracy_is_resolved_as_keras_does(backend: str, name: str) -> None:
-    case = GOLDEN.cases[name]
+    case = GOLDEN[name]
     resolved = metrics.resolve_accuracy(case["y_true"].shape[1:], case["y_pred"].shape[1:])
     assert resolved.__name__ == case["resolved"]
     for weighted, key in ((False, "values"), (True, "weighted_values")):
         metric = resolved(name="accuracy")
         assert metric.name == "accuracy"
-        np.testing.assert_allclose(results(metric, case, weighted), case[key], rtol=1e-6)
+        np.testing.assert_allclose(results(metric, name, weighted), case[key], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", BY_CLASS)
 def test_values_are_keras_s(backend: str, name: str) -> None:
-    case = GOLDEN.cases[name]
+    case = GOLDEN[name]
     for weighted, key in ((False, "values"), (True, "weighted_values")):
         metric = getattr(metrics, case["metric"])(**case["config"])
-        np.testing.assert_allclose(results(metric, case, weighted), case[key], rtol=1e-6)
+        found = results(metric, name, weighted)
+        assert [each.shape for each in found] == [np.shape(each) for each in case[key]]
+        np.testing.assert_allclose(found, case[key], rtol=2e-6, atol=1e-7)
+        metric.reset_state()
+        np.testing.assert_array_equal(results(metric, name, weighted), found)
+
+
+@pytest.mark.parametrize("name", BY_CLASS)
+def test_config_makes_a_metric_of_the_same_values(backend: str, name: str) -> None:
+    case = GOLDEN[name]
+    original = getattr(metrics, case["metric"])(**case["config"])
+    again = metrics.get(metrics.serialize(original))
+    assert again.get_config() == original.get_config()
+    np.testing.assert_array_equal(results(again, name, True), results(original, name, True))
 
 
 def test_all_builtins_have_golden_values() -> None:
-    by_name = {case.get("resolved", case["metric"]) for case in GOLDEN.cases.values()}
+    by_name = {case.get("resolved", case["metric"]) for case in GOLDEN.values()}
     assert {each.__name__ for each in BUILTIN} - by_name == {"Accuracy"}  # that one is tested below
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_dnn import losses, registry
+from tinygrad_dnn import registry
 from tinygrad_dnn.hookspecs import Register, hookimpl
 from tinygrad_dnn.metrics.accuracy import (
     Accuracy,
@@ -22,50 +22,45 @@ from tinygrad_dnn.metrics.accuracy import (
     top_k_categorical_accuracy,
 )
 from tinygrad_dnn.metrics.base import Mean, MeanMetricWrapper, Metric
-from tinygrad_dnn.tensor import DTypeLike
+from tinygrad_dnn.metrics.confusion import (
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    Recall,
+    TrueNegatives,
+    TruePositives,
+)
+from tinygrad_dnn.metrics.curves import AUC
+from tinygrad_dnn.metrics.f_score import F1Score, FBetaScore
+from tinygrad_dnn.metrics.of_losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    RootMeanSquaredError,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from tinygrad_dnn.metrics.r2_score import R2Score
 
 __all__ = [
-    "Accuracy", "BinaryAccuracy", "CategoricalAccuracy", "Mean", "MeanAbsoluteError", "MeanMetricWrapper",
-    "MeanSquaredError", "Metric", "SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy",
-    "TopKCategoricalAccuracy", "accuracy", "binary_accuracy", "categorical_accuracy", "get", "resolve_accuracy",
-    "serialize", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy",
+    "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",
+    "CategoricalHinge", "CosineSimilarity", "F1Score", "FBetaScore", "FalseNegatives", "FalsePositives", "Hinge",
+    "KLDivergence", "LogCoshError", "Mean", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanMetricWrapper",
+    "MeanSquaredError", "MeanSquaredLogarithmicError", "Metric", "Poisson", "Precision", "R2Score", "Recall",
+    "RootMeanSquaredError", "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy", "SquaredHinge", "TopKCategoricalAccuracy", "TrueNegatives", "TruePositives",
+    "accuracy", "binary_accuracy", "categorical_accuracy", "get", "resolve_accuracy", "serialize",
+    "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy",
 ]  # fmt: skip
-
-
-class MeanSquaredError(MeanMetricWrapper):
-    """The mean squared error, see ``losses.mean_squared_error``.
-
-    Args:
-        name: As for ``Metric``.
-        dtype: As for ``Metric``.
-
-    Example:
-        >>> metric = td.metrics.MeanSquaredError()
-        >>> metric.update_state([[0.0], [1.0]], [[1.0], [3.0]])
-        >>> metric.result()
-        Tensor(2.5, dtype=float32)
-    """
-
-    def __init__(self, name: str = "mean_squared_error", dtype: DTypeLike | None = None) -> None:
-        super().__init__(losses.mean_squared_error, name, dtype)
-
-
-class MeanAbsoluteError(MeanMetricWrapper):
-    """The mean absolute error, see ``losses.mean_absolute_error``.
-
-    Args:
-        name: As for ``Metric``.
-        dtype: As for ``Metric``.
-
-    Example:
-        >>> metric = td.metrics.MeanAbsoluteError()
-        >>> metric.update_state([[0.0], [1.0]], [[1.0], [3.0]])
-        >>> metric.result()
-        Tensor(1.5, dtype=float32)
-    """
-
-    def __init__(self, name: str = "mean_absolute_error", dtype: DTypeLike | None = None) -> None:
-        super().__init__(losses.mean_absolute_error, name, dtype)
 
 
 def get(identifier: Any, /, **kwargs: Any) -> Any:
@@ -98,12 +93,18 @@ def serialize(metric: Any) -> str | dict[str, Any] | None:
 @hookimpl
 def register_metrics(register: Register) -> None:
     """Register the built-in metrics, as a plugin registers its own."""
-    register(Mean)
-    register(Accuracy, aliases=("acc",))
-    for metric in (
-        BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
-        SparseTopKCategoricalAccuracy,
-    ):  # fmt: skip
+    plain: tuple[type[Metric], ...] = (
+        Mean, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
+        SparseTopKCategoricalAccuracy, TruePositives, TrueNegatives, FalsePositives, FalseNegatives, Precision, Recall,
+        AUC, F1Score, CategoricalCrossentropy, SparseCategoricalCrossentropy, Poisson, Hinge, SquaredHinge,
+        CategoricalHinge, CosineSimilarity, RootMeanSquaredError, R2Score,
+    )  # fmt: skip
+    for metric in plain:
         register(metric)
-    register(MeanSquaredError, aliases=("mse",))
-    register(MeanAbsoluteError, aliases=("mae",))
+    with_alias: dict[str, type[Metric]] = {
+        "acc": Accuracy, "bce": BinaryCrossentropy, "fbeta_score": FBetaScore, "kld": KLDivergence,
+        "logcosh": LogCoshError, "mae": MeanAbsoluteError, "mape": MeanAbsolutePercentageError,
+        "mse": MeanSquaredError, "msle": MeanSquaredLogarithmicError,
+    }  # fmt: skip
+    for alias, metric in with_alias.items():
+        register(metric, aliases=(alias,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_dnn import backend, ops
-from tinygrad_dnn.losses.functions import matched, one_hot_labels
+from tinygrad_dnn.losses.inputs import matched, one_hot_labels
 from tinygrad_dnn.metrics.base import MeanMetricWrapper
 from tinygrad_dnn.ops import cast, floating, where
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, as_tensor

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygrad_dnn import backend, ops, registry
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.losses.functions import fitting_weights
+from tinygrad_dnn.losses.inputs import fitting_weights
 from tinygrad_dnn.registration import snake_case
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, Variable, as_dtype, as_tensor
 
