@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -62,6 +63,25 @@ def test_fit_calls_in_keras_order(backend: str) -> None:
         expected += [("epoch_end", epoch, *values, "val_loss", "val_mae")]
     expected += [("train_end", *values, "val_loss", "val_mae")]
     assert noting.calls == expected
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError, KeyboardInterrupt])
+def test_each_callback_is_closed_however_training_ends(backend: str, error: type[BaseException] | None) -> None:
+    closed = []
+
+    class Holding(td.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            assert not closed
+            if error is not None:
+                raise error("enough")
+
+        def close(self) -> None:
+            closed.append(self)
+
+    holding = [Holding(), Holding()]
+    with contextlib.nullcontext() if error is None else pytest.raises(error, match="enough"):
+        network().fit(X, Y, callbacks=holding, verbose=0)
+    assert sorted(map(id, closed)) == sorted(map(id, holding))
 
 
 def test_evaluate_and_predict_call_too(backend: str) -> None:
@@ -330,8 +350,8 @@ def test_it_says_that_it_stops_where_asked(backend: str, capsys: pytest.CaptureF
         ({"patience": -1}, "patience must be an integer of at least 0, not -1"),
         ({"patience": "5"}, "patience must be an integer of at least 0, not '5'"),
         ({"start_from_epoch": -1}, "start_from_epoch must be an integer of at least 0, not -1"),
-        ({"min_delta": "small"}, "min_delta must be a number, not 'small'"),
-        ({"baseline": "low"}, "baseline must be a number, not 'low'"),
+        ({"min_delta": "small"}, "min_delta must be a finite number, not 'small'"),
+        ({"baseline": "low"}, "baseline must be a finite number, not 'low'"),
         ({"monitor": 3}, "monitor must be the name of a value, not 3"),
     ],
 )

@@ -105,6 +105,13 @@ def test_arguments_out_of_range_are_refused(name: str, args: tuple[Any, ...], me
         getattr(constraints, name)(*args)
 
 
+def test_no_axis_means_the_whole_weight(backend: str) -> None:
+    weight = 3 * np.random.default_rng(4).normal(size=(3, 2, 4)).astype(np.float32)
+    found = constraints.MaxNorm(1.5, axis=None)(td.tensor(weight)).numpy()
+    np.testing.assert_allclose(found, weight * 1.5 / np.linalg.norm(weight), rtol=1e-6)
+    assert constraints.UnitNorm(axis=None).get_config() == {"axis": None}
+
+
 def test_an_axis_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="axis 2"):
         constraints.UnitNorm(axis=2)(td.ones((2, 2)))

@@ -195,3 +195,47 @@ def test_names() -> None:
 def test_listing_the_module_shows_initializers_alone() -> None:
     assert "he_normal" in dir(initializers)
     assert not {"np", "annotations", "random", "base", "scaling"} & set(dir(initializers))
+
+
+# -- why weights are not all alike at the start ------------------------------------------------------------------------
+
+
+CORNERS = np.array([[1, 1], [-1, -1], [1, -1], [-1, 1]], np.float32)
+SIGNS_AGREE = np.array([1, 1, 0, 0], np.float32)
+
+
+def trained(initializer: Any) -> tuple[td.Sequential, np.ndarray]:
+    """Return a network that was to learn in which corners of a square the signs agree, and which it gets right."""
+    times = [24, 8, 16, 16]  # were all corners as frequent, the gradients of units that are alike would cancel out
+    dense = td.layers.Dense
+    model = td.Sequential(
+        [
+            dense(6, activation="sigmoid", kernel_initializer=initializer),
+            dense(4, activation="tanh", kernel_initializer=initializer),
+            dense(1, activation="sigmoid", kernel_initializer=initializer),
+        ]
+    )
+    model.compile(td.optimizers.Adam(0.05), "binary_crossentropy")
+    x, y = CORNERS.repeat(times, axis=0), SIGNS_AGREE.repeat(times)
+    model.fit(x, y[:, None], epochs=150, batch_size=64, verbose=0)
+    return model, (model.predict(CORNERS)[:, 0] > 0.5) == SIGNS_AGREE
+
+
+@pytest.mark.parametrize("initializer", [initializers.Zeros(), initializers.Constant(0.5)])
+def test_units_that_begin_alike_stay_alike(backend: str, initializer: initializers.Constant) -> None:
+    model, right = trained(initializer)
+    for layer in model.layers[:2]:
+        kernel, bias = layer.get_weights()
+        np.testing.assert_allclose(kernel, kernel[:, :1].repeat(kernel.shape[1], axis=1), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(bias, bias[0], rtol=1e-4, atol=1e-5)
+    moved = np.abs(model.layers[0].get_weights()[0] - initializer.value).max()
+    assert moved > 1 if initializer.value else moved == 0
+    # One unit a layer, however many there are: no rising or falling function of one direction gets all corners right.
+    assert not right.all()
+
+
+def test_units_that_begin_apart_learn_different_things(backend: str) -> None:
+    model, right = trained(initializers.GlorotUniform(seed=1))
+    kernel, _ = model.layers[0].get_weights()
+    assert np.ptp(kernel, axis=1).min() > 1
+    assert right.all()

@@ -56,7 +56,7 @@ def test_import_brings_neither_plugins_nor_optional_libraries() -> None:
     env = {key: value for key, value in os.environ.items() if not key.startswith("TINYGRAD_DNN")}
     brought = set(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=env, text=True).split())
     assert "tinygrad_dnn" in brought
-    heavy = {"cupy", "importlib.metadata", "matplotlib", "pluggy", "pooch", "rich", "safetensors"}
+    heavy = {"cupy", "importlib.metadata", "matplotlib", "pluggy", "pooch", "rich", "safetensors", "tensorboardX"}
     assert not brought & heavy
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, TypeAlias
 
 from tinygrad_dnn import ops, registry
@@ -18,7 +19,7 @@ __all__ = [
     "serialize", "unit_norm",
 ]  # fmt: skip
 
-Axes: TypeAlias = int | Sequence[int]
+Axes: TypeAlias = int | Sequence[int] | None
 
 
 class Constraint:
@@ -47,12 +48,24 @@ class Constraint:
         """Return the constraint that ``get_config`` described."""
         return cls(**config)
 
-    def _number(self, argument: str, value: float, least: float, greatest: float = math.inf) -> float:
+    def _number(self, argument: str, value: Any, least: float, greatest: float = math.inf) -> float:
         """Return a number among the arguments, after checking that it is in its range."""
-        if not isinstance(value, (int, float)) or not least <= value <= greatest or math.isinf(value):
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        if not real or not least <= value <= greatest or math.isinf(value):
             needed = f"a number of at least {least:g}" if greatest == math.inf else f"in [{least:g}, {greatest:g}]"
             raise ValueError(f"{type(self).__name__}: {argument} is {needed}, not {value!r}.")
-        return value
+        checked: float = value
+        return checked
+
+    def _axes(self, axis: Any) -> Axes:
+        """Return the axes among the arguments, after checking that they are integers."""
+        given = axis if isinstance(axis, (list, tuple)) else (axis,)
+        if axis is not None and any(isinstance(a, bool) or not hasattr(a, "__index__") for a in given):
+            raise ValueError(
+                f"{type(self).__name__}: axis is an integer, a sequence of integers or None, not {axis!r}."
+            )
+        checked: Axes = axis
+        return checked
 
 
 class NonNeg(Constraint):
@@ -73,10 +86,10 @@ class MaxNorm(Constraint):
     Args:
         max_value: The greatest Euclidean norm, at least 0.
         axis: The axis or axes that the norm is taken over: 0 means the incoming weights of each unit of a dense
-            layer, (0, 1, 2) those of each filter of a convolution.
+            layer, (0, 1, 2) those of each filter of a convolution, None the whole weight.
 
     Raises:
-        ValueError: ``max_value`` is negative or not finite; on calling, ``axis`` does not fit the weight.
+        ValueError: An argument is out of its range; on calling, ``axis`` does not fit the weight.
 
     Example:
         >>> td.constraints.MaxNorm(1.0)(td.tensor([[0.6, 3.0], [0.0, 4.0]]))
@@ -89,7 +102,7 @@ class MaxNorm(Constraint):
 
     def __init__(self, max_value: float = 2, axis: Axes = 0) -> None:
         self.max_value = self._number("max_value", max_value, 0)
-        self.axis = axis
+        self.axis = self._axes(axis)
 
     def __call__(self, w: Tensor) -> Tensor:
         norms = ops.norm(w, self.axis, keepdims=True)
@@ -121,7 +134,7 @@ class MinMaxNorm(Constraint):
         self.min_value = self._number("min_value", min_value, 0)
         self.max_value = self._number("max_value", max_value, min_value)
         self.rate = self._number("rate", rate, 0, 1)
-        self.axis = axis
+        self.axis = self._axes(axis)
 
     def __call__(self, w: Tensor) -> Tensor:
         norms = ops.norm(w, self.axis, keepdims=True)
@@ -140,7 +153,7 @@ class UnitNorm(Constraint):
         axis: As for ``MaxNorm``.
 
     Raises:
-        ValueError: On calling, ``axis`` does not fit the weight.
+        ValueError: ``axis`` is no axis; on calling, it does not fit the weight.
 
     Example:
         >>> td.constraints.UnitNorm()(td.tensor([[3.0, 0.0], [4.0, 0.5]]))
@@ -149,7 +162,7 @@ class UnitNorm(Constraint):
     """
 
     def __init__(self, axis: Axes = 0) -> None:
-        self.axis = axis
+        self.axis = self._axes(axis)
 
     def __call__(self, w: Tensor) -> Tensor:
         norms = ops.norm(w, self.axis, keepdims=True)

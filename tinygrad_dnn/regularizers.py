@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 from tinygrad_dnn import ops, registry
@@ -40,8 +41,8 @@ class Regularizer:
         """Return the regularizer that ``get_config`` described."""
         return cls(**config)
 
-    def _factor(self, argument: str, value: float) -> float:
-        if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    def _factor(self, argument: str, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
             raise ValueError(f"{type(self).__name__}: {argument} is a number of at least 0, not {value!r}.")
         return float(value)
 

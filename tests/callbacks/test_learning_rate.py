@@ -85,7 +85,7 @@ def test_it_warns_where_there_is_no_such_value(backend: str) -> None:
         ({"min_lr": -0.1}, "min_lr must be a number of at least 0, not -0.1"),
         ({"min_lr": float("nan")}, "min_lr must be a number of at least 0, not nan"),
         ({"mode": "up"}, "mode must be 'auto', 'min' or 'max', not 'up'"),
-        ({"min_delta": "small"}, "min_delta must be a number, not 'small'"),
+        ({"min_delta": "small"}, "min_delta must be a finite number, not 'small'"),
         ({"monitor": 3}, "monitor must be the name of a value, not 3"),
     ],
 )

@@ -91,6 +91,8 @@ def test_more_than_two_numbers_and_one() -> None:
         ((bowl, [[1.0, 2.0]], "sgd"), ValueError, "start must be a vector of finite numbers"),
         ((bowl, [], "sgd"), ValueError, "start must be a vector of finite numbers"),
         ((bowl, [1.0, np.nan], "sgd"), ValueError, "start must be a vector of finite numbers"),
+        ((bowl, "origin", "sgd"), TypeError, "start: a Tensor is made of numbers; str 'origin' is none."),
+        ((3, [1.0, 2.0], "sgd"), TypeError, "f must be a function of a Tensor, not 3"),
         ((bowl, [1.0, 2.0], "sgd", 0), ValueError, "steps must be an integer of at least 1, not 0"),
         ((lambda p: p, [1.0, 2.0], "sgd"), ValueError, "f must return one number, and returned a Tensor of shape (2,)"),
         ((lambda p: 1.0, [1.0], "sgd"), TypeError, "f must return a Tensor, written in Tensor operations, and"),

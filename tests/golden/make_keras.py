@@ -15,7 +15,8 @@ import storage
 
 TOPICS = (
     "optimizers normalization losses activations initializers metrics training callbacks regularization schedules "
-    "layers convolution"
+    "layers convolution optimizer_options schedules_more augmentation training_layers losses_more "
+    "metrics_more functional"
 ).split()
 
 

@@ -40,7 +40,7 @@ def test_dropout_drops_at_its_rate_and_keeps_the_mean(backend: str, rate: float)
         assert abs(np.corrcoef(first, second)[0, 1]) < 4 / math.sqrt(N)
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_alpha_dropout_keeps_mean_0_and_variance_1(backend: str, rate: float) -> None:
     x = td.random.generator().normal(size=(200, N // 200))
     found = td.layers.AlphaDropout(rate)(x, training=True).numpy().astype(np.float64)
@@ -81,6 +81,17 @@ def test_noise_shape_is_the_mask_s(backend: str, cls: str, noise_shape: Any, sha
     corner = found[tuple(slice(n) for n in shape)]
     np.testing.assert_array_equal(found, np.broadcast_to(corner, found.shape))
     assert 0 < corner.sum() < corner.size
+
+
+@BOTH
+@pytest.mark.parametrize("rate", [0.2, 0.7])
+def test_noise_shape_keeps_the_rate(backend: str, cls: str, rate: float) -> None:
+    found = make(cls, rate, noise_shape=(None, 1, None))(np.full((100, 2, 100), 70.0), training=True).numpy()[:, 0]
+    kept = found > 10
+    # 10,000 masks are drawn, so that the part kept has a standard error below 0.5 %.
+    assert abs(kept.mean() - (1 - rate)) < 4 * math.sqrt(rate * (1 - rate) / kept.size)
+    if cls == "Dropout":
+        assert abs(found.mean() / 70 - 1) < 4 * math.sqrt(rate / (1 - rate) / kept.size)
 
 
 def test_noise_shape_with_another_number_of_axes(backend: str) -> None:

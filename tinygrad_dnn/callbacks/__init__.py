@@ -7,6 +7,7 @@ from tinygrad_dnn.callbacks.learning_rate import LearningRateScheduler, ReduceLR
 from tinygrad_dnn.callbacks.monitoring import Monitor
 from tinygrad_dnn.callbacks.reporting import CSVLogger, History, ProgbarLogger
 from tinygrad_dnn.callbacks.stopping import EarlyStopping, TerminateOnNaN
+from tinygrad_dnn.callbacks.tensorboard import TensorBoard
 from tinygrad_dnn.hookspecs import Register, hookimpl
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Monitor",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
 
@@ -30,6 +32,6 @@ def register_callbacks(register: Register) -> None:
     """Register the built-in callbacks, as a plugin registers its own."""
     for callback in (
         History, LambdaCallback, EarlyStopping, TerminateOnNaN, ReduceLROnPlateau, LearningRateScheduler, CSVLogger,
-        ProgbarLogger,
+        ProgbarLogger, TensorBoard,
     ):  # fmt: skip
         register(callback)

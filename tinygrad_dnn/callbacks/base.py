@@ -124,6 +124,9 @@ class Callback:
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         """Listen to the end of a prediction step."""
 
+    def close(self) -> None:
+        """Give back what training holds open; ``fit`` calls it last, even where training ends in an error."""
+
 
 class CallbackList:
     """Several callbacks as one: calls each in turn, and those of a batch only where a class overrides them.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
 from tinygrad_dnn import registry
 from tinygrad_dnn.callbacks.base import Callback
-from tinygrad_dnn.callbacks.monitoring import Monitor
+from tinygrad_dnn.callbacks.monitoring import Monitor, check_verbose
 from tinygrad_dnn.data import check_count
+from tinygrad_dnn.layers.arguments import as_number
 
 
 class LearningRateScheduler(Callback):
@@ -34,6 +36,7 @@ class LearningRateScheduler(Callback):
         self.schedule: Callable[..., Any] = registry.schedulers.get(schedule)
         if not callable(self.schedule):
             raise TypeError(f"LearningRateScheduler: schedule must be a function of the epoch, not {schedule!r}.")
+        check_verbose("LearningRateScheduler", verbose)
         self.verbose = verbose
         try:
             inspect.signature(self.schedule).bind(0, 0.0)
@@ -105,15 +108,13 @@ class ReduceLROnPlateau(Monitor):
         super().__init__(monitor, mode, min_delta)
         check_count("ReduceLROnPlateau: patience", patience, 0)
         check_count("ReduceLROnPlateau: cooldown", cooldown, 0)
-        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < 1:
-            raise ValueError(f"ReduceLROnPlateau: factor must be a number in (0, 1), not {factor!r}.")
-        if isinstance(min_lr, bool) or not isinstance(min_lr, (int, float)) or not min_lr >= 0:
-            raise ValueError(f"ReduceLROnPlateau: min_lr must be a number of at least 0, not {min_lr!r}.")
-        self.factor = factor
+        check_verbose("ReduceLROnPlateau", verbose)
+        owner = "ReduceLROnPlateau"
+        self.factor = as_number(factor, f"{owner}: factor", "a number in (0, 1)", lambda v: 0 < v < 1)
+        self.min_lr = as_number(min_lr, f"{owner}: min_lr", "a number of at least 0", lambda v: 0 <= v < math.inf)
         self.patience = patience
         self.verbose = verbose
         self.cooldown = cooldown
-        self.min_lr = min_lr
         self._forget()
 
     def _forget(self) -> None:

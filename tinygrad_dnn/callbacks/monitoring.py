@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import warnings
 from typing import Any
 
 from tinygrad_dnn.callbacks.base import Callback
+from tinygrad_dnn.layers.arguments import as_number
 
 # Parts of the names of values that are better when they are higher.
 _RISING = ("acc", "auc", "precision", "recall", "f1", "f_beta", "iou", "r2", "cosine_similarity", "top_k")
+
+
+def check_verbose(owner: str, verbose: Any) -> None:
+    """Raise ValueError unless a callback's ``verbose`` is 0, 1 or 2."""
+    if verbose not in (0, 1, 2):
+        raise ValueError(f"{owner}: verbose must be 0 or 1 (2 is taken for 1), not {verbose!r}.")
 
 
 class Monitor(Callback):
@@ -18,7 +26,7 @@ class Monitor(Callback):
     Args:
         monitor: The value to watch, a name in the epoch's logs.
         mode: "min", "max", or "auto": max for accuracies and their like, else min.
-        min_delta: The least change that counts as an improvement; its sign does not matter.
+        min_delta: The least change that counts as an improvement, a finite number; its sign does not matter.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -35,8 +43,7 @@ class Monitor(Callback):
             raise ValueError(f"{owner}: monitor must be the name of a value, not {monitor!r}.")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"{owner}: mode must be 'auto', 'min' or 'max', not {mode!r}.")
-        if not isinstance(min_delta, (int, float)):
-            raise ValueError(f"{owner}: min_delta must be a number, not {min_delta!r}.")
+        min_delta = as_number(min_delta, f"{owner}: min_delta", "a finite number", math.isfinite)
         self.monitor = monitor
         self.mode = mode
         rises = any(part in monitor.removeprefix("val_") for part in _RISING)

@@ -54,6 +54,7 @@ class CSVLogger(Callback):
             with a header keeps its columns; a value without one is left out, with a warning.
 
     Raises:
+        TypeError: ``filename`` is no path.
         ValueError: ``separator`` is not one character.
         OSError: The file cannot be written.
 
@@ -69,6 +70,8 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+        if not isinstance(filename, (str, os.PathLike)):
+            raise TypeError(f"CSVLogger: filename must be the path of a file, not {filename!r}.")
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"CSVLogger: separator must be one character, not {separator!r}.")
         self.filename = os.fspath(filename)

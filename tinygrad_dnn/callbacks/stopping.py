@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn.callbacks.base import Callback
-from tinygrad_dnn.callbacks.monitoring import Monitor
+from tinygrad_dnn.callbacks.monitoring import Monitor, check_verbose
 from tinygrad_dnn.data import check_count
+from tinygrad_dnn.layers.arguments import as_number
 
 
 class EarlyStopping(Monitor):
@@ -53,8 +54,9 @@ class EarlyStopping(Monitor):
         super().__init__(monitor, mode, min_delta)
         check_count("EarlyStopping: patience", patience, 0)
         check_count("EarlyStopping: start_from_epoch", start_from_epoch, 0)
-        if not (baseline is None or isinstance(baseline, (int, float))):
-            raise ValueError(f"EarlyStopping: baseline must be a number, not {baseline!r}.")
+        check_verbose("EarlyStopping", verbose)
+        if baseline is not None:
+            baseline = as_number(baseline, "EarlyStopping: baseline", "a finite number", math.isfinite)
         self.patience = patience
         self.verbose = verbose
         self.baseline = baseline

@@ -46,7 +46,8 @@ def minimize(f: Callable[[Tensor], Tensor], start: TensorLike, optimizer: Any, s
     Raises:
         ValueError: ``start`` is no vector of finite numbers, ``steps`` is out of its range, ``f`` returns several
             numbers, or one that does not depend on its argument.
-        TypeError: ``f`` returns no Tensor, or something is no optimizer.
+        TypeError: ``f`` is no function or returns no Tensor, ``start`` is not made of numbers, or something is no
+            optimizer.
 
     Example:
         >>> def bowl(p):
@@ -58,7 +59,12 @@ def minimize(f: Callable[[Tensor], Tensor], start: TensorLike, optimizer: Any, s
         (101, 2) True
     """
     check_count("minimize: steps", steps, 1)
-    given = as_tensor(start)
+    if not callable(f):
+        raise TypeError(f"minimize: f must be a function of a Tensor, not {f!r}.")
+    try:
+        given = as_tensor(start)
+    except TypeError as error:
+        raise TypeError(f"minimize: start: {error}") from error
     if given.ndim != 1 or not given.size or not np.isfinite(given.numpy()).all():
         raise ValueError(f"minimize: start must be a vector of finite numbers, as [1.0, 2.0], not {start!r}.")
     rule = copy.deepcopy(registry.optimizers.get(optimizer))
@@ -70,7 +76,7 @@ def minimize(f: Callable[[Tensor], Tensor], start: TensorLike, optimizer: Any, s
     points, values = [point.numpy()], []
     for _ in range(steps):
         value = _value(f, point)
-        rule.apply([_gradient(value, point)], [point])
+        rule.apply([_gradient(rule.scale_loss(value), point)], [point])
         points.append(point.numpy())
         values.append(value.item())
     values.append(_value(f, point).item())

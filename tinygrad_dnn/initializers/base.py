@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ class Initializer:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        if seed is not None and not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**63):
+        whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+        if seed is not None and not (whole and 0 <= seed < 2**63):
             raise ValueError(f"{self._name}: seed is None or an integer from 0 to 2**63 - 1, not {seed!r}.")
         self.seed = None if seed is None else int(seed)
 
@@ -85,11 +87,11 @@ class Initializer:
         return np.asarray(values, result)
 
     def _number(
-        self, argument: str, value: float, fits: Callable[[float], bool] | None = None, needed: str = "a finite number"
+        self, argument: str, value: Any, fits: Callable[[float], bool] | None = None, needed: str = "a finite number"
     ) -> float:
         """Return a number among the arguments, after checking it."""
-        finite = isinstance(value, (int, float, np.number)) and math.isfinite(value)
-        if not finite or not (fits is None or fits(value)):
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        if not real or not math.isfinite(value) or not (fits is None or fits(value)):
             raise ValueError(f"{self._name}: {argument} is {needed}, not {value!r}.")
         return float(value)
 
@@ -103,7 +105,10 @@ class Constant(Initializer):
     """Every element has the same value.
 
     Args:
-        value: That value.
+        value: That value, a finite number.
+
+    Raises:
+        ValueError: ``value`` is not finite.
 
     Example:
         >>> td.initializers.Constant(2.0)((2,))
@@ -112,7 +117,7 @@ class Constant(Initializer):
 
     def __init__(self, value: float = 0.0) -> None:
         super().__init__()
-        self.value = value
+        self.value = self._number("value", value)
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
         return np.full(self._sizes(shape), self.value, element_type(dtype))
@@ -155,7 +160,10 @@ class Identity(Initializer):
     """A matrix with ``gain`` on its diagonal and 0 elsewhere.
 
     Args:
-        gain: The diagonal's value.
+        gain: The diagonal's value, a finite number.
+
+    Raises:
+        ValueError: ``gain`` is not finite.
 
     Example:
         >>> td.initializers.Identity()((2, 3))
@@ -165,7 +173,7 @@ class Identity(Initializer):
 
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__()
-        self.gain = gain
+        self.gain = self._number("gain", gain)
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
         sizes = self._sizes(shape)

@@ -87,7 +87,7 @@ class Conv2D(KernelLayer):
         if isinstance(filters, bool) or not hasattr(filters, "__index__") or filters < 1:
             raise ValueError(f"{self._title}: filters must be a positive integer, not {filters!r}.")
         check_data_format(data_format, self._title)
-        if groups != 1:
+        if isinstance(groups, bool) or groups != 1:
             raise ValueError(
                 f"{self._title}: groups must be 1, not {groups!r}; for several, split the channels with td.split and "
                 "give each group a Conv2D of its own."

@@ -181,7 +181,7 @@ class SpatialDropout2D(_SpatialDropout):
     """
 
     def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any) -> None:
-        data_format = data_format or "channels_last"
+        data_format = "channels_last" if data_format is None else data_format
         last = data_format == "channels_last"
         super().__init__(rate, noise_shape=(None, 1, 1, None) if last else (None, None, 1, 1), seed=seed, **kwargs)
         if data_format not in ("channels_last", "channels_first"):
