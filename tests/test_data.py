@@ -162,7 +162,7 @@ def test_a_split_cuts_the_end_off() -> None:
         (Batch(X, Y, np.ones((10, 2))), r"sample_weight is one number a sample, not an array of shape \(10, 2\)"),
         (Batch([[1, 2], [3]]), "x must be an array of numbers, not nested lists of unequal lengths"),
         (Batch(["a", "b"]), "x must be an array of numbers, not text"),
-        (Batch({"a": X}), "x must be an array of numbers, not dict"),
+        (Batch({"a": {}}), r"x\['a'\] is empty"),
         (Batch(X.astype(complex)), "x must be an array of numbers, not complex128"),
         (Batch(3.0), "x is a single number; its first axis must be that of the samples"),
     ],

@@ -86,18 +86,16 @@ def test_the_older_names_of_a_batchs_moments_are_called(backend: str) -> None:
     assert old.seen == ["begin 0", "end 0 True", "begin 1", "end 1 True"]
 
 
-def test_several_inputs_and_several_outputs_are_refused_in_words(backend: str) -> None:
-    model = td.Sequential([td.layers.Dense(1)])
+def test_layers_in_a_row_refuse_several_inputs_in_words(backend: str) -> None:
+    model = td.Sequential([td.layers.Dense(1)], name="row")
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="x must be one array; several inputs or outputs are not taken yet"):
-        model.fit([np.ones((4, 2)), np.ones((4, 3))], np.ones((4, 1)), verbose=0)
-
-    class Twice(td.Model):
-        def call(self, inputs: td.Tensor) -> Any:
-            return inputs, inputs
-
-    with pytest.raises(TypeError, match="must return one Tensor, not tuple"):
-        Twice().predict(np.ones((2, 2)))
+    several = [np.ones((4, 2)), np.ones((4, 3))]
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"model 'row' takes one input and got several, of shapes .*draw a Model"):
+            model.fit(several, np.ones((4, 1)), verbose=0)
+        model.build((None, 2))
+    with pytest.raises(TypeError, match=r"predict: model 'text' must return Tensors, not str"):
+        type("Text", (td.Model,), {"call": lambda self, inputs: "text"})(name="text").predict(np.ones((2, 2)))
 
 
 def test_kerass_other_names(backend: str) -> None:

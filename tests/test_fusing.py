@@ -20,8 +20,12 @@ def dense(units: int, activation: str | None = None, **kwargs: Any) -> Any:
 
 
 def trained(parts: list[Any], shape: tuple[int, ...] = (6,)) -> td.Sequential:
-    """Return a model whose normalisations have statistics, gammas and betas far from those at the start."""
-    model = td.Sequential([layers.InputLayer(shape=shape), *parts], name="given")
+    """Return layers in a row whose normalisations seem trained."""
+    return with_statistics(td.Sequential([layers.InputLayer(shape=shape), *parts], name="given"))
+
+
+def with_statistics(model: Any) -> Any:
+    """Return a model after giving its normalisations statistics, gammas and betas far from those at the start."""
     rng = np.random.default_rng(11)
     for layer, _ in model._flatten():
         if isinstance(layer, BN):
@@ -185,6 +189,81 @@ def test_other_layers_are_taken_over_with_their_weights() -> None:
     assert_the_same(model, td.fuse(model))
 
 
+def drawn(draw: Any, shape: tuple[int, ...] = (6,)) -> td.Model:
+    """Return a graph from one input whose normalisations seem trained."""
+    x = td.Input(shape=shape)
+    return with_statistics(td.Model(x, draw(x), name="given"))
+
+
+def residual(x: Any) -> Any:
+    for _ in range(2):
+        hidden = layers.Activation("elu")(BN()(dense(6, use_bias=False)(x)))
+        x = layers.Add()([x, BN()(dense(6)(layers.Dropout(0.3)(hidden)))])
+    return dense(2, "softmax")(x)
+
+
+def convolutional(x: Any) -> Any:
+    hidden = layers.Activation("relu")(BN()(conv(3, padding="same")(x)))
+    shortcut = BN()(conv(3, 1)(x))
+    x = layers.Add()([BN()(conv(3, padding="same")(hidden)), shortcut])
+    return dense(2)(layers.GlobalAveragePooling2D()(x))
+
+
+def two_that_take_it_in(x: Any) -> Any:
+    hidden = BN()(dense(6, "tanh")(x))
+    return layers.Concatenate()([dense(3, "elu")(hidden), dense(2)(hidden)])
+
+
+def a_model_inside(x: Any) -> Any:
+    y = td.Input(shape=(6,))
+    inner = td.Model(y, BN()(dense(6)(y)), name="inner")
+    return td.Sequential([inner, dense(3, "elu"), BN(), dense(2)])(x) * 2
+
+
+@pytest.mark.parametrize("draw", [residual, two_that_take_it_in, a_model_inside])
+def test_graphs(draw: Any) -> None:
+    model = drawn(draw)
+    fused = td.fuse(model)
+    assert type(fused) is td.Model
+    assert_the_same(model, fused)
+
+
+def test_a_graph_of_convolutions() -> None:
+    model = drawn(convolutional, (5, 5, 2))
+    assert_the_same(model, td.fuse(model), (5, 5, 2))
+
+
+def test_several_inputs_and_outputs_keep_their_names_and_form() -> None:
+    a, b = td.Input(shape=(3,), name="a"), td.Input(shape=(3,), name="b")
+    shared = dense(4, "tanh", name="shared")
+    sums = layers.Add()([shared(a), shared(b)])
+    model = td.Model({"a": a, "b": b}, [BN()(dense(2, name="first")(sums)), dense(1, name="second")(sums)])
+    fused = td.fuse(model)
+    rng = np.random.default_rng(0)
+    x = {name: rng.normal(size=(7, 3)).astype(np.float32) for name in "ab"}
+    for got, expected in zip(fused.predict(x), model.predict(x), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert fused.input_names == ["a", "b"]
+    assert fused.output_names == ["first", "second"]
+    assert sum(layer.name == "shared" for layer in fused.layers) == 1
+
+
+def test_dropout_that_always_acts_stays() -> None:
+    model = drawn(lambda x: layers.Dropout(0.5)(BN()(dense(50)(x)), training=True))
+    fused = td.fuse(model)
+    assert 0.2 < (fused.predict(np.ones((20, 6))) == 0).mean() < 0.8
+
+
+def used_twice(x: Any) -> Any:
+    both = dense(6, name="both")
+    return BN(name="norm")(both(both(x)))
+
+
+def used_elsewhere(x: Any) -> Any:
+    hidden = dense(6, name="hidden")(x)
+    return layers.Add(name="sums")([hidden, BN(name="norm")(hidden)])
+
+
 LONE = "must come after a Dense or Conv2D without activation, or before one with only Flatten or dropout between."
 
 
@@ -193,7 +272,7 @@ LONE = "must come after a Dense or Conv2D without activation, or before one with
     [
         (lambda: trained([dense(5), dense(3)]), ValueError, "model 'given' has no BatchNormalization"),
         (lambda: td.Sequential([BN(), layers.Dense(3)], name="new"), ValueError, "model 'new' is not built: train it"),
-        (lambda: Block(True), TypeError, "it takes a Sequential model with the call of its own, not Block"),
+        (lambda: Block(True), TypeError, "or a Model(inputs, outputs) with the call of its own, not Block"),
         (
             lambda: trained([dense(5, "relu", name="first"), BN(name="norm"), layers.Activation("elu", name="act")]),
             ValueError,
@@ -229,6 +308,21 @@ LONE = "must come after a Dense or Conv2D without activation, or before one with
             lambda: trained([BN(axis=1), conv(3, name="conv")], shape=(5, 5, 2)),
             ValueError,
             "and its axis 1 is not the last, that of 'conv' (Conv2D)",
+        ),
+        (
+            lambda: drawn(used_twice),
+            ValueError,
+            "'norm' of model 'given' cannot be folded exactly: it follows 'both' (Dense), and no layer with weights",
+        ),
+        (
+            lambda: drawn(used_elsewhere),
+            ValueError,
+            "'norm' of model 'given' cannot be folded exactly: it follows 'hidden' (Dense), and 'sums' (Add) comes",
+        ),
+        (
+            lambda: drawn(lambda x: BN(name="norm")(dense(5)(x), training=True)),
+            ValueError,
+            "'norm' of class BatchNormalization has a batch normalisation inside",
         ),
         (
             lambda: trained([dense(6), BN(), Block(True, name="block")]),

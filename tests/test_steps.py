@@ -158,7 +158,7 @@ def test_the_optimizers_own_object_is_used() -> None:
         ({"metrics": ["accuracyy"]}, ValueError, r"'accuracyy' is not a known metric. Did you mean 'accuracy'"),
         ({"metrics": "accuracy"}, TypeError, r"metrics must be a list, as \['accuracy'\]"),
         ({"weighted_metrics": "mae"}, TypeError, r"weighted_metrics must be a list"),
-        ({"jit_compile": True}, NotImplementedError, r"there is no compiler yet"),
+        ({"jit_compile": "yes"}, ValueError, r"jit_compile must be True, False or 'auto', not 'yes'"),
     ],
 )
 def test_what_compile_refuses_changes_nothing(arguments: dict[str, Any], error: type, sentence: str) -> None:
@@ -250,6 +250,17 @@ def test_what_a_layer_adds_joins_the_loss() -> None:
         assert model.test_on_batch(X, Y) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_loss_scale_changes_neither_the_steps_nor_the_loss_that_is_shown() -> None:
+    found = []
+    for scale in (None, 256.0):
+        model = linear()
+        model.set_weights([np.ones((4, 1)), np.zeros(1)])
+        model.compile(td.optimizers.SGD(0.1, momentum=0.5, clipnorm=1.0, loss_scale_factor=scale), loss="mse")
+        found.append([[model.train_on_batch(X, Y) for _ in range(3)], *model.get_weights()])
+    for plain, scaled in zip(*found, strict=True):
+        np.testing.assert_array_equal(plain, scaled)
+
+
 def test_a_penalty_alone_can_be_trained_on_without_targets() -> None:
     model = td.Sequential([layers.InputLayer(shape=(4,)), layers.Dense(2), Penalised()])
     model.compile(td.optimizers.SGD(0.1))
@@ -296,14 +307,14 @@ def test_what_cannot_be_learned_is_refused_before_anything_moves(
     assert int(model.optimizer.step) == 0
 
 
-def test_a_model_of_several_outputs_needs_steps_of_its_own() -> None:
-    class Two(td.Model):
+def test_a_model_that_returns_something_else_needs_steps_of_its_own() -> None:
+    class Text(td.Model):
         def call(self, inputs: td.Tensor) -> Any:
-            return inputs, inputs
+            return "text"
 
-    model = Two(name="two")
+    model = Text(name="text")
     model.compile("sgd", "mse")
-    with pytest.raises(TypeError, match=r"model 'two' returned tuple from call\(\); training needs a Tensor"):
+    with pytest.raises(TypeError, match=r"model 'text' returned str from call\(\); training needs a Tensor"):
         model.fit(X, Y, verbose=0)
 
 

@@ -39,17 +39,21 @@ if TYPE_CHECKING:
     from tinygrad_dnn.diagnostics import minimize as minimize
     from tinygrad_dnn.fusing import fuse as fuse
     from tinygrad_dnn.hookspecs import hookimpl as hookimpl
+    from tinygrad_dnn.jit import jit as jit
+    from tinygrad_dnn.layers import Input as Input
     from tinygrad_dnn.models import Model as Model
     from tinygrad_dnn.models import Sequential as Sequential
 
 # Loaded when first asked for, so that importing the package stays cheap and discovers no plugin.
 _SUBMODULES = frozenset(
-    "activations callbacks constraints data datasets diagnostics fusing hookspecs initializers interruption layers "
-    "losses metrics models optimizers plugins registration registry regularizers schedulers testing utils".split()
+    "activations callbacks constraints data datasets diagnostics fusing hookspecs initializers interruption jit layers "
+    "losses metrics models nested objectives optimizers plugins registration registry regularizers schedulers testing "
+    "utils".split()
 )
 _ELSEWHERE = {
     "fuse": "tinygrad_dnn.fusing",
     "hookimpl": "tinygrad_dnn.hookspecs",
+    "Input": "tinygrad_dnn.layers",
     "Layer": "tinygrad_dnn.layers",
     "Loss": "tinygrad_dnn.losses",
     "Metric": "tinygrad_dnn.metrics",

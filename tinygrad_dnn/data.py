@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dnn import backend, ops
+from tinygrad_dnn import backend, nested, ops
 from tinygrad_dnn.tensor import Tensor
 
 # Rows looked at in one go for NaN: the mask of a whole data set would double its memory.
@@ -16,17 +17,25 @@ _CHUNK = 4096
 
 
 class Batch(NamedTuple):
-    """One batch: inputs, and targets and weights where there are any, each with the batch as its first axis."""
+    """One batch: inputs, and targets and weights where there are any, each with the batch as its first axis.
+
+    Each is an array, or a list, tuple or dict of arrays where a model has several inputs or outputs.
+    """
 
     x: Any
     y: Any = None
     sample_weight: Any = None
 
     def packed(self) -> Any:
-        """Return it as Keras hands it to ``train_step``: x, (x, y) or (x, y, sample_weight)."""
+        """Return it as Keras hands it to ``train_step``: x, (x, y) or (x, y, sample_weight).
+
+        Several inputs alone are (x,): their list would be taken for x and y.
+        """
         if self.sample_weight is not None:
             return tuple(self)
-        return (self.x, self.y) if self.y is not None else self.x
+        if self.y is not None:
+            return (self.x, self.y)
+        return (self.x,) if isinstance(self.x, (list, tuple)) else self.x
 
 
 def unpack_x_y_sample_weight(data: Any) -> Batch:
@@ -52,7 +61,7 @@ class ArrayBatches:
     backend once.
 
     Args:
-        x: Inputs, (samples, ...).
+        x: Inputs, (samples, ...), or several in a list, tuple or dict; likewise the two that follow.
         y: Targets, (samples, ...), or None.
         sample_weight: One number a sample, or None.
         batch_size: How many samples a batch has, the last one perhaps fewer; 32 by default.
@@ -81,17 +90,16 @@ class ArrayBatches:
         batch_size = 32 if batch_size is None else batch_size
         check_count(f"{caller}: batch_size", batch_size, 1)
         arrays = checked_arrays(Batch(x, y, sample_weight), caller)
-        for name, array in zip(Batch._fields, arrays, strict=True):
-            if array is not None:
-                check_finite(array, name, caller)
-        self.num_samples = len(arrays.x)
+        for name, array in _named(arrays):
+            check_finite(array, name, caller)
+        self.num_samples = len(nested.first(arrays.x))
         self.batch_size = int(batch_size)
         self.rng = rng
-        x, y, weight = (None if array is None else resident(array) for array in arrays)
+        x, y, weight = _each(resident, arrays)
         if class_weight is not None:
             weight = class_weights(y, class_weight, weight, caller)
         if examine is not None:
-            examine(x[: min(self.batch_size, 32)], arrays.y, True)
+            examine(nested.map_leaves(lambda a: a[: min(self.batch_size, 32)], x), arrays.y, True)
         self.sources = Batch(x, y, weight)
 
     def __len__(self) -> int:
@@ -105,7 +113,7 @@ class ArrayBatches:
             chosen: Any = slice(start, min(start + self.batch_size, self.num_samples))
             if order is not None:
                 chosen = order[chosen]
-            yield Batch(*(None if source is None else source[chosen] for source in self.sources))
+            yield _each(operator.itemgetter(chosen), self.sources)
 
 
 class IterableBatches:
@@ -165,15 +173,26 @@ class IterableBatches:
 
     def _as_batch(self, item: Any) -> Batch:
         arrays = checked_arrays(unpack_x_y_sample_weight(item), self.caller)
-        for name, array in zip(Batch._fields, arrays, strict=True):
-            if array is not None and _at_hand(array):
+        for name, array in _named(arrays):
+            if _at_hand(array):
                 check_finite(array, name, self.caller)
-        x, y, weight = (None if array is None else resident(array) for array in arrays)
+        x, y, weight = _each(resident, arrays)
         if self.class_weight is not None:
             weight = class_weights(y, self.class_weight, weight, self.caller)
         if self.examine is not None:
-            self.examine(x, arrays.y, _at_hand(arrays.y))
+            self.examine(x, arrays.y, all(_at_hand(array) for array in nested.leaves(arrays.y)))
         return Batch(x, y, weight)
+
+
+def _each(function: Callable[[Any], Any], batch: Batch) -> Batch:
+    """Return a batch with the function's values in the place of its arrays."""
+    return Batch(*(nested.map_leaves(lambda a: None if a is None else function(a), part) for part in batch))
+
+
+def _named(batch: Batch) -> Iterator[tuple[str, Any]]:
+    """Yield each array of a batch with what an error calls it."""
+    for name, part in zip(Batch._fields, batch, strict=True):
+        yield from ((place, array) for place, array in nested.named_leaves(part, name) if array is not None)
 
 
 def _at_hand(array: Any) -> bool:
@@ -181,19 +200,28 @@ def _at_hand(array: Any) -> bool:
     return not isinstance(array, Tensor) or array.backend.name == "numpy"
 
 
-def is_arrays(x: Any, y: Any, caller: str) -> bool:
+def is_arrays(x: Any, y: Any, caller: str, inputs: int = 1) -> bool:
     """Tell whether ``x`` holds all samples at once, rather than being an iterable of batches.
+
+    Args:
+        x: What the user gave for the inputs.
+        y: What the user gave for the targets: what comes with targets holds all samples.
+        caller: What errors call the function that was given the data.
+        inputs: How many inputs the model is known to have: a list of arrays alone is several inputs to a model that has
+            them, and batches to any other.
 
     Raises:
         ValueError: It is neither.
     """
     if x is None:
         raise ValueError(f"{caller}: there is no x; give the inputs.")
-    if y is not None or isinstance(x, Tensor) or hasattr(x, "__array__"):
+    if y is not None or isinstance(x, (Tensor, dict)) or hasattr(x, "__array__"):
         return True
     if not hasattr(x, "__iter__") or isinstance(x, (str, bytes, Mapping)):
         raise ValueError(f"{caller}: x must be an array or an iterable of batches, not {_shown(x)}.")
-    return isinstance(x, (list, tuple)) and not any(is_batch(item) or hasattr(item, "__array__") for item in x)
+    if not isinstance(x, (list, tuple)) or any(is_batch(item) for item in x):
+        return False
+    return inputs > 1 or not any(hasattr(item, "__array__") for item in x)
 
 
 def is_batch(item: Any) -> bool:
@@ -209,30 +237,48 @@ def checked_arrays(given: Batch, caller: str) -> Batch:
     """
     if given.x is None:
         raise ValueError(f"{caller}: there is no x; give the inputs.")
-    arrays = Batch(*(None if a is None else as_array(a, n, caller) for n, a in zip(Batch._fields, given, strict=True)))
-    samples = len(arrays.x)
+    arrays = Batch(*(None if a is None else as_arrays(a, n, caller) for n, a in zip(Batch._fields, given, strict=True)))
+    (head, first), *others = _named(arrays)
+    samples = len(first)
     if not samples:
-        raise ValueError(f"{caller}: x has no samples (its shape is {arrays.x.shape}): give it at least one.")
-    for name, array in zip(Batch._fields, arrays, strict=True):
-        if array is not None and len(array) != samples:
+        raise ValueError(f"{caller}: {head} has no samples (its shape is {first.shape}): give it at least one.")
+    for name, array in others:
+        if len(array) != samples:
             raise ValueError(
-                f"{caller}: x has {samples} samples and {name} has {len(array)}: each sample needs its own."
+                f"{caller}: {head} has {samples} samples and {name} has {len(array)}: each sample needs its own."
             )
-    weight = arrays.sample_weight
-    if weight is not None and weight.shape not in ((samples,), (samples, 1)):
-        raise ValueError(f"{caller}: sample_weight is one number a sample, not an array of shape {weight.shape}.")
+        if name.startswith("sample_weight") and array.shape not in ((samples,), (samples, 1)):
+            raise ValueError(f"{caller}: {name} is one number a sample, not an array of shape {array.shape}.")
     return arrays
 
 
-def as_array(value: Any, name: str, caller: str) -> Any:
-    """Return ``value`` as a NumPy array of numbers, or the Tensor it is.
+def as_arrays(value: Any, name: str, caller: str) -> Any:
+    """Return ``value`` as a NumPy array of numbers or the Tensor it is; several in a list or dict, as they are in one.
+
+    Among several targets or weights there may be None, for an output that has none.
 
     Raises:
         ValueError: It is none, or has no axis of samples.
     """
+    if isinstance(value, dict):
+        parts: Any = {key: _as_part(part, f"{name}[{key!r}]", caller) for key, part in value.items()}
+    elif isinstance(value, (list, tuple)) and any(isinstance(a, dict) or getattr(a, "ndim", 0) for a in value):
+        parts = [_as_part(part, f"{name}[{i}]", caller) for i, part in enumerate(value)]
+    else:
+        return _as_array(value, name, caller)
+    if not parts:
+        raise ValueError(f"{caller}: {name} is empty: give at least one array.")
+    return parts
+
+
+def _as_part(value: Any, name: str, caller: str) -> Any:
+    if value is None and not name.startswith("x"):
+        return None
+    return as_arrays(value, name, caller)
+
+
+def _as_array(value: Any, name: str, caller: str) -> Any:
     if not isinstance(value, Tensor):
-        if isinstance(value, (list, tuple)) and any(getattr(part, "ndim", 0) > 1 for part in value):
-            raise ValueError(f"{caller}: {name} must be one array; several inputs or outputs are not taken yet.")
         try:
             array = np.asarray(value)
         except ValueError as error:
@@ -299,8 +345,9 @@ def class_weights(y: Tensor | None, class_weight: Any, sample_weight: Tensor | N
     Raises:
         ValueError: There are no targets to weigh by, or the weights are no such dict.
     """
-    if y is None:
-        raise ValueError(f"{caller}: class_weight needs targets y.")
+    if not isinstance(y, Tensor):
+        what = "targets y" if y is None else "one array of targets, and there are several: give sample_weight"
+        raise ValueError(f"{caller}: class_weight needs {what}.")
     if not isinstance(class_weight, Mapping):
         raise ValueError(
             f"{caller}: class_weight must be a dict from class to weight, as {{0: 1.0, 1: 2.5}}, not "
@@ -336,11 +383,10 @@ def split_validation(arrays: Batch, fraction: float) -> tuple[Batch, Batch]:
     """
     if not _is_number(fraction) or not 0 < fraction < 1:
         raise ValueError(f"fit: validation_split must be in [0, 1), not {fraction!r}.")
-    n = len(arrays.x)
+    n = len(nested.first(arrays.x))
     edge = math.floor(n * (1.0 - fraction))
     if edge in (0, n):
         raise ValueError(
             f"fit: validation_split={fraction} of {n} samples leaves {edge} to train on and {n - edge} to validate on."
         )
-    first = (None if array is None else array[:edge] for array in arrays)
-    return Batch(*first), Batch(*(None if array is None else array[edge:] for array in arrays))
+    return _each(lambda array: array[:edge], arrays), _each(lambda array: array[edge:], arrays)

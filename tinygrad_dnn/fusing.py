@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeGuard
+from collections import Counter
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
-from tinygrad_dnn import ops, registry
-from tinygrad_dnn.layers import Activation, BatchNormalization, Conv2D, Dense, Flatten, InputLayer, Layer
-from tinygrad_dnn.layers.arguments import Shape
+from tinygrad_dnn import nested, ops, registry
+from tinygrad_dnn.layers import Activation, BatchNormalization, Conv2D, Dense, Flatten, Input, InputLayer, Layer
+from tinygrad_dnn.layers.arguments import Shape, is_shape
 from tinygrad_dnn.models import Model, Sequential, remade
 
+AnyModel = TypeVar("AnyModel", bound=Model)
 
-def fuse(model: Sequential) -> Sequential:
+
+def fuse(model: AnyModel) -> AnyModel:
     """Return a new model that predicts the same without its batch normalisations, whose work other weights now do.
 
     With s = sqrt(moving variance + epsilon), a batch normalisation is x gamma / s + beta - mean gamma / s at inference.
@@ -21,17 +23,21 @@ def fuse(model: Sequential) -> Sequential:
     Before a ``Dense`` it becomes part of that one: W' = diag(gamma / s) W, b' = b + (beta - mean gamma / s) W; between
     the two there may be a ``Flatten``. ``Conv2D`` takes it in likewise, but not from before where it surrounds the
     images by zeros: what is added to them would have to be added to the zeros too. Where something stands in the way on
-    both sides, as an activation, no weights do the same: that is refused.
+    both sides, as an activation, no weights do the same: that is refused. So is folding into a layer that is called in
+    several places, or whose output goes elsewhere too.
 
     The model is for inference: dropout layers, which do nothing there, are left out, as are regularizers and
-    constraints of changed weights. Models inside it become part of the chain. The layers are new ones with the old
-    names, and the old model stays as it is.
+    constraints of changed weights. Models inside it become part of it. The layers are new ones with the old names, and
+    the old model stays as it is.
 
     Args:
-        model: A ``Sequential`` model that is built.
+        model: A ``Sequential`` model that is built, or a ``Model(inputs, outputs)``.
+
+    Returns:
+        A model of the same kind.
 
     Raises:
-        TypeError: It is no ``Sequential``.
+        TypeError: It is a model of another kind, whose own ``call`` computes what is not known.
         ValueError: It is not built, has no batch normalisation, or one that cannot be folded exactly.
 
     Example:
@@ -45,15 +51,18 @@ def fuse(model: Sequential) -> Sequential:
         >>> bool(np.allclose(fused.predict(x), model.predict(x), atol=1e-6))
         True
     """
-    if not _is_row(model):
-        raise TypeError(f"fuse: it takes a Sequential model with the call of its own, not {type(model).__name__}.")
+    if not (_is_row(model) or _is_graph(model)):
+        raise TypeError(
+            f"fuse: it takes a Sequential or a Model(inputs, outputs) with the call of its own, not "
+            f"{type(model).__name__}."
+        )
     if not model.built:
         raise ValueError(f"fuse: model {model.name!r} is not built: train it, or call it on data, first.")
     if not any(isinstance(layer, BatchNormalization) for layer, _ in model._flatten()):
         raise ValueError(f"fuse: model {model.name!r} has no BatchNormalization, so there is nothing to fuse.")
     state = ops.random.get_state()
     try:
-        return _Chain(model).fused()
+        return _Plan(model).fused()  # type: ignore[no-any-return]
     finally:
         ops.random.set_state(state)  # new layers draw weights, which are replaced at once
 
@@ -84,7 +93,7 @@ class _Linear:
         self.kernel = self.kernel * scale[:, None]
         self.changed = True
 
-    def remade(self, shape: Shape) -> Layer:
+    def remade(self, shape: Any) -> Layer:
         """Return the new layer."""
         old = self.layer
         if not self.changed:
@@ -105,7 +114,7 @@ class _Linear:
 
 
 class _Pending:
-    """A batch normalisation that waits for the next layer with a kernel: what it does to a sample, which it fits."""
+    """A batch normalisation that waits for the next layers with a kernel: what it does to a sample, which it fits."""
 
     def __init__(self, layer: BatchNormalization, after: str, scale: np.ndarray, shift: np.ndarray) -> None:
         self.layer = layer
@@ -114,84 +123,177 @@ class _Pending:
         self.shift = shift
 
 
-class _Chain:
-    """The layers of a model in a row, and the new ones made of them so far."""
+class _Step:
+    """The call of a layer, or an input, in a model whose inner models are taken apart.
 
-    def __init__(self, model: Sequential) -> None:
-        self.model = model
-        self.made: list[tuple[Layer | _Linear, Shape]] = []
+    Attributes:
+        layer: The layer; of an input its ``InputLayer``, if it has one.
+        inputs: The steps whose outputs it takes, in the form it takes them; of an input nothing.
+        kwargs: Further arguments of the call.
+        shape: The shape of its output.
+        users: The steps that take its output, the model's end among them.
+        linear: The new weights of a layer with a kernel.
+        pending: What is still to be done to its output.
+        gone: Whether it does nothing any more and gives what its input gives.
+    """
+
+    def __init__(self, layer: Any, inputs: Any = (), kwargs: Any = None, shape: Shape = ()) -> None:
+        self.layer = layer
+        self.inputs = inputs
+        self.kwargs = kwargs or {}
+        self.shape = shape
+        self.users: list[_Step] = []
+        self.linear: _Linear | None = None
         self.pending: _Pending | None = None
+        self.gone = False
+        for source in self.sources:
+            source.users.append(self)
 
-    def fused(self) -> Sequential:
+    @property
+    def sources(self) -> list[_Step]:
+        return list(nested.leaves(self.inputs))
+
+    @property
+    def source(self) -> _Step:
+        """The only step whose output it takes."""
+        (only,) = self.sources
+        return only
+
+    @property
+    def input_shape(self) -> Any:
+        return nested.map_leaves(lambda step: step.shape, self.inputs)
+
+
+class _Plan:
+    """The calls of a model, and what becomes of each."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.steps: list[_Step] = []
+        if isinstance(model, Sequential):
+            head = model._stack[0]
+            self.heads = [_Step(head if isinstance(head, InputLayer) else None, shape=model.input_shape)]
+            self.ends = self._unfold(model, self.heads[0])
+        else:
+            self.heads = [_Step(x.call.layer, shape=x.shape) for x in model.inputs]
+            assert model._graph is not None
+            self.ends = model._graph.run(self.heads, self._unfold)
+        self.last = _Step(None, self.ends)
+        self.calls = Counter(id(step.layer) for step in self.steps)
+
+    def _unfold(self, layer: Layer, inputs: Any, **kwargs: Any) -> Any:
+        """Note the call of a layer, or of those inside it, and return its last step."""
+        if _is_row(layer):
+            for inner in layer.layers:
+                inputs = self._unfold(inner, inputs, **kwargs)
+            return inputs
+        if _is_graph(layer) and layer._graph is not None and not kwargs:
+            return layer._graph.run(inputs, self._unfold)
+        shape = layer.compute_output_shape(nested.map_leaves(lambda step: step.shape, inputs))
+        if not is_shape(shape):
+            raise ValueError(f"fuse: {_described(layer)} has several outputs, and fuse takes layers of one alone.")
+        self.steps.append(_Step(layer, inputs, kwargs, shape))
+        return self.steps[-1]
+
+    def fused(self) -> Any:
         """Return the new model."""
-        for layer, shape in _unfolded(self.model, self.model.input_shape):
-            self._take(layer, shape)
-        if self.pending is not None:
-            raise self._refusal(self.pending, "no layer with weights comes after it")
-        layers = [
-            made.remade(shape) if isinstance(made, _Linear) else _copied(made, shape) for made, shape in self.made
-        ]
-        _name_apart(layers)
-        fused = Sequential(layers, name=self.model.name, dtype=self.model.dtype)
-        if not fused.built:
-            fused.build(self.model.input_shape)
-        return fused
+        for step in self.steps:
+            self._take(step)
+        for step in self.last.sources:
+            if step.pending is not None:
+                raise self._refusal(step.pending, "no layer with weights comes after it")
+        made: dict[int, Layer] = {}
+        for step in self.steps:
+            layer = step.layer
+            if not step.gone and id(layer) not in made:
+                shape = step.input_shape
+                made[id(layer)] = _copied(layer, shape) if step.linear is None else step.linear.remade(shape)
+        _name_apart(list(made.values()))
+        settings = {"name": self.model.name, "dtype": self.model.dtype}
+        if isinstance(self.model, Sequential):
+            first = [remade(head.layer) for head in self.heads if head.layer is not None]
+            row = Sequential(first + [made[id(step.layer)] for step in self.steps if not step.gone], **settings)
+            row.ensure_built(self.model.input_shape)
+            return row
+        values = {
+            id(head): remade(head.layer).output if isinstance(head.layer, InputLayer) else Input(batch_shape=head.shape)
+            for head in self.heads
+        }
+        for step in self.steps:
+            inputs = nested.map_leaves(lambda source: values[id(source)], step.inputs)
+            values[id(step)] = inputs if step.gone else made[id(step.layer)](inputs, **step.kwargs)
+        heads = iter(self.heads)
+        inputs = nested.map_leaves(lambda x: values[id(next(heads))], self.model.input)
+        return Model(inputs, nested.map_leaves(lambda step: values[id(step)], self.ends), **settings)
 
-    def _take(self, layer: Layer, shape: Shape) -> None:
-        """Take in the next layer, for inputs of this shape."""
-        if layer.is_dropout or (isinstance(layer, InputLayer) and (self.made or self.pending)):
-            return
-        if type(layer) is BatchNormalization:
-            self._normalize(layer, shape)
+    def _take(self, step: _Step) -> None:
+        """Decide what becomes of a call, those before it being decided."""
+        layer: Any = step.layer
+        waiting = [source.pending for source in step.sources if source.pending is not None]
+        if type(layer) is BatchNormalization and not step.kwargs.get("training"):
+            self._normalize(step, layer)
+        elif _does_nothing(layer) and not step.kwargs.get("training"):
+            step.gone, step.pending = True, step.source.pending
         elif type(layer) in (Dense, Conv2D):
-            self._multiply(layer, shape)  # type: ignore[arg-type]
+            self._multiply(step, layer)
         elif type(layer) is Flatten:
-            if self.pending is not None:
-                lengths = _known(shape[1:], layer)
-                self.pending.scale = np.broadcast_to(self.pending.scale, lengths).ravel()
-                self.pending.shift = np.broadcast_to(self.pending.shift, lengths).ravel()
-            self.made.append((layer, shape))
+            if waiting:
+                before, lengths = waiting[0], _known(step.input_shape[1:], layer)
+                flat = (np.broadcast_to(part, lengths).ravel() for part in (before.scale, before.shift))
+                step.pending = _Pending(before.layer, before.after, *flat)
         elif any(isinstance(inside, BatchNormalization) for inside, _ in layer._flatten()):
             raise ValueError(
                 f"fuse: {layer.name!r} of class {type(layer).__name__} has a batch normalisation inside, and what it "
-                "computes between its layers is not known: fuse takes apart Sequential models alone."
+                "computes between its layers is not known: fuse takes apart Sequential models and graphs alone."
             )
-        else:
-            if self.pending is not None:
-                raise self._refusal(self.pending, f"{_described(layer)} comes after it")
-            self.made.append((layer, shape))
+        elif waiting:
+            raise self._refusal(waiting[0], f"{_described(layer)} comes after it")
 
-    def _normalize(self, layer: BatchNormalization, shape: Shape) -> None:
-        axis = range(len(shape))[layer.axis]
+    def _normalize(self, step: _Step, layer: BatchNormalization) -> None:
+        axis = range(len(step.shape))[layer.axis]
         scale, shift = _affine(layer)
-        previous = self.made[-1][0] if self.made else None
-        if self.pending is None and isinstance(previous, _Linear) and previous.takes_after and axis == len(shape) - 1:
-            previous.after(scale, shift)
+        step.gone = True
+        before = step.source.pending
+        origin = self._origin(step)
+        if before is None and origin is not None and axis == len(step.shape) - 1:
+            origin.after(scale, shift)
             return
-        along = tuple(-1 if i == axis else 1 for i in range(1, len(shape)))
+        along = tuple(-1 if i == axis else 1 for i in range(1, len(step.shape)))
         scale, shift = scale.reshape(along), shift.reshape(along)
-        if self.pending is None:
-            source = previous.layer if isinstance(previous, _Linear) else previous
-            after = "the model's input" if source is None else _described(source)
-            self.pending = _Pending(layer, after, scale, shift)
-        else:
-            self.pending.shift = self.pending.shift * scale + shift
-            self.pending.scale = self.pending.scale * scale
+        if before is not None:
+            step.pending = _Pending(layer, before.after, before.scale * scale, before.shift * scale + shift)
+            return
+        source = step.source
+        while source.gone:
+            source = source.source
+        after = "the model's input" if source in self.heads else _described(source.layer)
+        step.pending = _Pending(layer, after, scale, shift)
 
-    def _multiply(self, layer: Dense | Conv2D, shape: Shape) -> None:
-        linear = _Linear(layer)
-        if self.pending is not None:
-            scale, shift = (np.atleast_1d(part) for part in (self.pending.scale, self.pending.shift))
-            if any(n != 1 for n in (*scale.shape[:-1], *shift.shape[:-1])):
-                reason = f"its axis {self.pending.layer.axis} is not the last, that of {_described(layer)}"
-                raise self._refusal(self.pending, reason)
-            if isinstance(layer, Conv2D) and layer.padding != "valid" and layer.kernel_size != (1, 1):
-                reason = f"{_described(layer)} comes after it and surrounds the images by zeros"
-                raise self._refusal(self.pending, reason)
-            features = layer.kernel.shape[-2]
-            linear.before(*(np.broadcast_to(part.ravel(), features) for part in (scale, shift)))
-            self.pending = None
-        self.made.append((linear, shape))
+    def _origin(self, step: _Step) -> _Linear | None:
+        """Return the weights that give what a step takes, if nothing else takes it."""
+        source = step.source
+        while source.gone and len(source.users) == 1:
+            source = source.source
+        if source.linear is None or not source.linear.takes_after or len(source.users) > 1:
+            return None
+        return source.linear if self.calls[id(source.layer)] == 1 else None
+
+    def _multiply(self, step: _Step, layer: Dense | Conv2D) -> None:
+        step.linear = _Linear(layer)
+        pending = step.source.pending
+        if pending is None:
+            return
+        scale, shift = (np.atleast_1d(part) for part in (pending.scale, pending.shift))
+        if any(n != 1 for n in (*scale.shape[:-1], *shift.shape[:-1])):
+            reason = f"its axis {pending.layer.axis} is not the last, that of {_described(layer)}"
+            raise self._refusal(pending, reason)
+        if isinstance(layer, Conv2D) and layer.padding != "valid" and layer.kernel_size != (1, 1):
+            reason = f"{_described(layer)} comes after it and surrounds the images by zeros"
+            raise self._refusal(pending, reason)
+        if self.calls[id(layer)] > 1:
+            raise self._refusal(pending, f"{_described(layer)} comes after it and is called in other places too")
+        features = layer.kernel.shape[-2]
+        step.linear.before(*(np.broadcast_to(part.ravel(), features) for part in (scale, shift)))
 
     def _refusal(self, pending: _Pending, reason: str) -> ValueError:
         return ValueError(
@@ -206,14 +308,15 @@ def _is_row(layer: Layer) -> TypeGuard[Sequential]:
     return isinstance(layer, Sequential) and type(layer).call is Sequential.call
 
 
-def _unfolded(model: Sequential, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
-    """Yield the layers of a model, and of the models inside it, with the shapes of their inputs."""
-    for layer in model._stack:
-        if _is_row(layer):
-            yield from _unfolded(layer, shape)
-        elif not (isinstance(layer, Activation) and layer.activation is registry.activations.get("linear")):
-            yield layer, shape
-        shape = layer.compute_output_shape(shape)
+def _is_graph(layer: Layer) -> TypeGuard[Model]:
+    """Tell whether a layer does nothing but to call those of its graph."""
+    return isinstance(layer, Model) and layer._graph is not None and type(layer).call is Model.call
+
+
+def _does_nothing(layer: Layer) -> bool:
+    """Tell whether a layer gives at inference what it takes."""
+    linear = isinstance(layer, Activation) and layer.activation is registry.activations.get("linear")
+    return layer.is_dropout or linear or isinstance(layer, InputLayer)
 
 
 def _affine(layer: BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
@@ -228,7 +331,7 @@ def _affine(layer: BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
     return scale, shift
 
 
-def _copied(layer: Layer, shape: Shape) -> Layer:
+def _copied(layer: Layer, shape: Any) -> Layer:
     """Return a new layer with the same weights."""
     new: Layer = remade(layer)
     if layer.weights:

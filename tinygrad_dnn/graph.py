@@ -7,7 +7,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tinygrad_dnn.backend import Array
 
@@ -15,11 +15,31 @@ if TYPE_CHECKING:
     from tinygrad_dnn.tensor import Tensor
 
 
+class Recorder(Protocol):
+    """What is told of everything that a thread computes while it is the thread's recorder."""
+
+    def applied(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], out: Tensor) -> None:
+        """A primitive was applied; of an assignment ``out`` is what the first input is about to hold."""
+
+    def shared(self, source: Tensor) -> None:
+        """Another Tensor is about to hold the array of this one."""
+
+    def copied(self, source: Tensor) -> None:
+        """Another Tensor is about to be made of the values of this one."""
+
+    def read(self, source: Tensor) -> None:
+        """The values of a Tensor are about to leave for the host."""
+
+
 class _ThreadState(threading.local):
     grad_enabled: bool = True
+    recorder: Recorder | None = None
 
 
 state = _ThreadState()
+
+# What else decides, in this thread, what a function computes; modules above add theirs.
+modes: list[Callable[[], Any]] = []
 
 
 class Primitive:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_dnn import autograd, ops, registry
+from tinygrad_dnn import autograd, nested, registry
 from tinygrad_dnn.data import unpack_x_y_sample_weight
 from tinygrad_dnn.graph import no_grad
+from tinygrad_dnn.jit import Jitted
 from tinygrad_dnn.layers import Layer
-from tinygrad_dnn.losses import Loss
-from tinygrad_dnn.metrics import Mean, MeanMetricWrapper, Metric, resolve_accuracy
+from tinygrad_dnn.metrics import Mean, Metric
+from tinygrad_dnn.objectives import Objective, Objectives
 from tinygrad_dnn.optimizers import Optimizer
-from tinygrad_dnn.tensor import Tensor, TensorLike, as_tensor
+from tinygrad_dnn.tensor import Tensor
 
 
 class Learner(Layer):
@@ -21,11 +22,16 @@ class Learner(Layer):
 
     optimizer: Optimizer
     run_eagerly: bool = False
+    _jit_compile: bool | str = "auto"
+    _programs: dict[str, Jitted] | None = None
+    _not_copied = Layer._not_copied | {"_programs"}
     _compiled: bool = False
-    _loss: Any = None
+    _objectives: Objectives
     _loss_tracker: Mean
-    _plain_metrics: Sequence[Metric] = ()
-    _weighted_metrics: Sequence[Metric] = ()
+    # The symbolic tensors of a model that is a graph, and what its outputs are called.
+    inputs: Sequence[Any] = ()
+    outputs: Sequence[Any] = ()
+    output_names: Sequence[str] = ()
 
     # -- compiling ---------------------------------------------------------------------------------------------------
 
@@ -33,8 +39,9 @@ class Learner(Layer):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        metrics: Sequence[Any] | None = None,
-        weighted_metrics: Sequence[Any] | None = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         run_eagerly: bool = False,
         jit_compile: bool | str = "auto",
     ) -> None:
@@ -42,34 +49,37 @@ class Learner(Layer):
 
         Args:
             optimizer: A registered name or an ``Optimizer``.
-            loss: A registered name, a ``Loss``, or a function ``(y_true, y_pred)`` that returns one value a sample.
+            loss: A registered name, a ``Loss``, or a function ``(y_true, y_pred)`` that returns one value a sample. For
+                several outputs a list of them, or a dict by the outputs' names (the keys of a dict of outputs, else
+                the names of the layers that give them); None for an output that has no loss.
+            loss_weights: What the losses of several outputs are multiplied by in their sum, in the same form.
             metrics: Registered names, ``Metric`` objects, or functions ``(y_true, y_pred)``; "accuracy" becomes the
-                sparse, categorical or binary one by the shapes of targets and outputs.
+                sparse, categorical or binary one by the shapes of targets and outputs. For several outputs a list or
+                dict of such lists or single metrics.
             weighted_metrics: The same, but weighted by sample and class weights.
-            run_eagerly: Accepted as Keras's; so far every step runs operation by operation.
-            jit_compile: "auto" or False; every step runs eagerly so far, and True says so.
+            run_eagerly: Run every step operation by operation, as when a step of one's own is to be looked into.
+            jit_compile: Whether the steps are recorded and then run as programs, see ``td.jit``; "auto" leaves out the
+                steps that a subclass defines, which may do more than compute.
 
         Raises:
             ValueError: A name is unknown; nothing has changed then.
             TypeError: Something is no optimizer, loss or metric, or ``metrics`` is no list.
-            NotImplementedError: ``jit_compile=True``.
 
         Example:
             >>> model = td.models.Sequential([td.layers.Dense(1)])
             >>> model.compile(optimizer="sgd", loss="mse")
         """
-        if jit_compile is True:
-            raise NotImplementedError("compile: there is no compiler yet; leave jit_compile at 'auto'.")
+        if jit_compile not in (True, False, "auto"):
+            raise ValueError(f"compile: jit_compile must be True, False or 'auto', not {jit_compile!r}.")
         if optimizer is None:
             raise TypeError("compile: the model needs an optimizer; give a name, as 'sgd', or an Optimizer.")
-        found = registry.optimizers.get(optimizer), registry.losses.get(loss)
-        plain = _as_metrics("metrics", metrics)
-        weighted = _as_metrics("weighted_metrics", weighted_metrics)
-        _name_apart(plain, weighted)
-        self.optimizer, self._loss = found
-        self._plain_metrics, self._weighted_metrics = plain, weighted
+        found = registry.optimizers.get(optimizer)
+        self._objectives = Objectives(loss, loss_weights, metrics, weighted_metrics, self.output_names)
+        self.optimizer = found
         self._loss_tracker = Mean(name="loss")
         self.run_eagerly = run_eagerly
+        self._jit_compile = jit_compile
+        self._programs = {}
         self._compiled = True
 
     def _require_compiled(self, caller: str) -> None:
@@ -83,7 +93,7 @@ class Learner(Layer):
         """The loss's running mean, the metrics of ``compile``, and those set as attributes."""
         compiled: list[Metric] = []
         if self._compiled:
-            compiled = [self._loss_tracker, *self._plain_metrics, *self._weighted_metrics]
+            compiled = [self._loss_tracker, *self._objectives.named.values()]
         known = {id(metric) for metric in compiled}
         return compiled + [m for m in vars(self).values() if isinstance(m, Metric) and id(m) not in known]
 
@@ -93,6 +103,22 @@ class Learner(Layer):
             metric.reset_state()
 
     # -- one step ----------------------------------------------------------------------------------------------------
+
+    def run_step(self, name: str, data: Any) -> Any:
+        """Make one step: by the program that stands for it, unless the model is to run eagerly.
+
+        Args:
+            name: "train_step", "test_step" or "predict_step".
+            data: x, (x, y) or (x, y, sample_weight), Tensors.
+        """
+        own = name in vars(self) or getattr(type(self), name) is not getattr(Learner, name)
+        if self.run_eagerly or not self._jit_compile or (own and self._jit_compile == "auto"):
+            return getattr(self, name)(data)
+        if self._programs is None:
+            self._programs = {}
+        if name not in self._programs:
+            self._programs[name] = Jitted(_Step(self, name))
+        return self._programs[name](data)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Learn from one batch; override it for another way of learning.
@@ -119,7 +145,7 @@ class Learner(Layer):
                 f"the loss of model {self.name!r} does not depend on its trainable weights: compute it from y_pred by "
                 "operations on Tensors, not on NumPy arrays."
             )
-        grads = autograd.grad(loss, weights, allow_unused=True)
+        grads = autograd.grad(self.optimizer.scale_loss(loss), weights, allow_unused=True)
         self.optimizer.apply(grads, weights)
         return self._track(loss, x, y, y_pred, sample_weight)
 
@@ -145,11 +171,13 @@ class Learner(Layer):
         Raises:
             ValueError: There is neither a loss nor a penalty, or the loss needs targets and there are none.
         """
-        parts = list(self.losses)
-        if self._loss is not None:
-            if y is None:
-                raise ValueError(f"the loss of model {self.name!r} needs targets, and there are none: give y.")
-            parts.insert(0, _reduced(self._loss, _aligned(y, y_pred), y_pred, sample_weight))
+        parts = []
+        for objective, targets, outputs, weight in self._objectives.pairs(y, y_pred, sample_weight):
+            if objective.loss is not None:
+                if targets is None:
+                    raise ValueError(f"the loss of {self._end(objective)} needs targets, and there are none: give y.")
+                parts.append(objective(targets, outputs, weight))
+        parts += self.losses
         if not parts:
             raise ValueError(f"model {self.name!r} was compiled without a loss and no layer adds one: name a loss.")
         total = parts[0]
@@ -168,20 +196,22 @@ class Learner(Layer):
         Raises:
             ValueError: There are metrics and no targets.
         """
-        if y is None and (self._plain_metrics or self._weighted_metrics):
-            raise ValueError(f"the metrics of model {self.name!r} need targets, and there are none: give y.")
         with no_grad():
-            y = _aligned(y, y_pred)
-            for metric in self._plain_metrics:
-                metric.update_state(y, y_pred.detach())
-            for metric in self._weighted_metrics:
-                metric.update_state(y, y_pred.detach(), sample_weight=sample_weight)
+            for objective, targets, outputs, weight in self._objectives.pairs(y, y_pred, sample_weight):
+                if targets is None and objective.has_metrics:
+                    raise ValueError(f"the metrics of {self._end(objective)} need targets, and there are none: give y.")
+                objective.update(targets, outputs, weight)
         return self.get_metrics_result()
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return the running means, 0-d Tensors by name."""
         with no_grad():
-            return {metric.name: metric.result() for metric in self.metrics}
+            named = {id(metric): name for name, metric in self._objectives.named.items()} if self._compiled else {}
+            return {named.get(id(metric), metric.name): metric.result() for metric in self.metrics}
+
+    def _end(self, objective: Objective) -> str:
+        """Return what an error calls one of its outputs, or the model that has only one."""
+        return f"model {self.name!r}" + (f", output {objective.name!r}," if objective.name is not None else "")
 
     def _track(self, loss: Tensor, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
         with no_grad():
@@ -189,93 +219,18 @@ class Learner(Layer):
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
 
-class _Accuracy(Metric):
-    """What the name "accuracy" means, found when the shapes of targets and outputs are first seen."""
+class _Step:
+    """A model's step by its name, which does not keep the model alive."""
 
-    _meant: Metric | None = None
+    def __init__(self, model: Learner, name: str) -> None:
+        self._model = weakref.ref(model)
+        self._name = name
+        self.__qualname__ = f"{name} of model {model.name!r}"
 
-    def update_state(self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None) -> None:
-        if self._meant is None:
-            meant: Any = resolve_accuracy(as_tensor(y_true).shape, as_tensor(y_pred).shape)
-            self._meant = meant(name=self.name)
-            self.variables = self._meant.variables
-        self._meant.update_state(y_true, y_pred, sample_weight)
-
-    def result(self) -> Tensor:
-        return ops.zeros(()) if self._meant is None else self._meant.result()
-
-
-def _as_metrics(argument: str, given: Any) -> list[Metric]:
-    if given is None:
-        return []
-    if not isinstance(given, (list, tuple)):
-        raise TypeError(f"compile: {argument} must be a list, as [{given!r}], not {given!r} alone.")
-    return [_as_metric(identifier) for identifier in given]
-
-
-def _as_metric(identifier: Any) -> Metric:
-    if isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc"):
-        return _Accuracy(name=identifier)
-    if callable(identifier) and not isinstance(identifier, type) and not hasattr(identifier, "update_state"):
-        return MeanMetricWrapper(identifier)
-    metric: Metric = registry.metrics.get(identifier)
-    if isinstance(identifier, str):
-        metric.name = identifier.rpartition(":")[2]  # the history's key is what the user wrote
-    return metric
-
-
-def _name_apart(plain: list[Metric], weighted: list[Metric]) -> None:
-    """Give a metric whose name is taken another one, so that none hides another in the history."""
-    taken = {"loss"}
-    for metric in [*plain, *weighted]:
-        if metric.name in taken and metric in weighted:
-            metric.name = f"weighted_{metric.name}"
-        base, number = metric.name, 0
-        while metric.name in taken:
-            number += 1
-            metric.name = f"{base}_{number}"
-        taken.add(metric.name)
-
-
-def _aligned(y: Any, y_pred: Any) -> Any:
-    """Give the targets the outputs' axes where the two differ by a last one of length 1.
-
-    A function of (n,) and (n, 1) would broadcast them to every pair of samples.
-    """
-    if isinstance(y, Tensor) and isinstance(y_pred, Tensor):
-        if y.ndim + 1 == y_pred.ndim and y_pred.shape[-1] == 1:
-            return ops.expand_dims(y, -1)
-        if y.ndim == y_pred.ndim + 1 and y.shape[-1] == 1:
-            return ops.squeeze(y, -1)
-    return y
-
-
-def _reduced(loss: Any, y: Any, y_pred: Tensor, sample_weight: Any) -> Tensor:
-    """Return the mean over the batch of a loss, weighted: the sum of weight * value over the number of values."""
-    if isinstance(loss, Loss):
-        return loss(y, y_pred, sample_weight=sample_weight)
-    values = loss(y, y_pred)
-    if values is None:
-        name = getattr(loss, "__name__", type(loss).__name__)
-        raise TypeError(f"the loss {name!r} returned None: it must return a Tensor of one value a sample.")
-    values = as_tensor(values)
-    if sample_weight is not None:
-        if not values.ndim:
-            raise ValueError("the loss returns one number for the whole batch, so its samples cannot be weighted.")
-        weight = ops.cast(sample_weight, values.dtype)
-        values = values * ops.reshape(weight, (-1,) + (1,) * (values.ndim - 1))
-    return ops.mean(values)
+    def __call__(self, data: Any) -> Any:
+        return getattr(self._model(), self._name)(data)
 
 
 def samples_of(x: Any) -> int:
     """Return how many samples a batch of inputs has: one array, or several in a list, tuple or dict."""
-    while isinstance(x, (dict, list, tuple)):
-        x = next(iter(x.values() if isinstance(x, dict) else x))
-    return len(x)
-
-
-def targets_check(loss: Any) -> Callable[[Any, tuple[int, ...]], None] | None:
-    """Return what a loss brings along to look at targets: ``check_targets(y, shape of the outputs)``, or None."""
-    if isinstance(loss, functools.partial):
-        loss = loss.func
-    return getattr(loss, "check_targets", None)
+    return len(nested.first(x))

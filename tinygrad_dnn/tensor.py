@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -66,7 +66,15 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
         out._inputs = inputs
         out._attributes = attributes
         out._serial = next(_clock)
+    if graph_state.recorder is not None:
+        graph_state.recorder.applied(primitive, inputs, attributes or {}, out)
     return out
+
+
+def assigned_now(tensor: Tensor, data: Array) -> None:
+    """Let a Tensor hold an array that was computed outside of ``apply``, and mark it as assigned to."""
+    tensor.data = data
+    tensor._assigned = next(_clock)
 
 
 def _refusal(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], error: Exception) -> Exception:
@@ -134,7 +142,9 @@ def tensor(
                 [3., 4.]], dtype=float32)
     """
     if isinstance(data, Tensor):
-        host = data.numpy()
+        if graph_state.recorder is not None:
+            graph_state.recorder.copied(data)
+        host = data.backend.to_host(data.data)
     elif (source := backends.of(data)) is not None:
         host = source.to_host(data)
     else:
@@ -190,6 +200,11 @@ class Tensor(Operators):
     _attributes: dict[str, Any] | None = None
     _serial: int = 0
     _assigned: int = 0
+
+    # What changes from step to step, and what a program reads anew.
+    _unwatched: ClassVar = frozenset(
+        {"data", "grad", "_logits", "_primitive", "_inputs", "_attributes", "_serial", "_assigned"}
+    )
 
     __hash__ = object.__hash__
 
@@ -252,6 +267,8 @@ class Tensor(Operators):
 
     def numpy(self) -> np.ndarray:
         """Return a copy on the host, a NumPy array; this waits for the device."""
+        if graph_state.recorder is not None:
+            graph_state.recorder.read(self)
         return self.backend.to_host(self.data)
 
     def item(self) -> Any:
@@ -315,6 +332,8 @@ class Tensor(Operators):
 
     def detach(self) -> Tensor:
         """Return a Tensor of the same value through which no gradient flows."""
+        if graph_state.recorder is not None:
+            graph_state.recorder.shared(self)
         return Tensor._wrap(self.data)
 
     @property

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_dnn import backend, ops
+from tinygrad_dnn import backend, nested, ops
 from tinygrad_dnn.callbacks import CallbackList, History, Logs, ProgbarLogger
 from tinygrad_dnn.data import (
     ArrayBatches,
@@ -25,7 +25,8 @@ from tinygrad_dnn.data import (
 )
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.interruption import BetweenSteps
-from tinygrad_dnn.steps import Learner, samples_of, targets_check
+from tinygrad_dnn.layers.arguments import is_shape
+from tinygrad_dnn.steps import Learner, samples_of
 from tinygrad_dnn.tensor import Tensor
 
 Batches = ArrayBatches | IterableBatches
@@ -36,9 +37,10 @@ class Trainer(Learner):
 
     history: History
     stop_training: bool = False
+    _unwatched = Learner._unwatched | {"history", "stop_training", "_examined", "_output_lengths", "_programs"}
     # For which compilation, and which lengths of a sample's inputs and targets, a step was tried; and the outputs'.
     _examined: tuple[Any, ...] = (None,)
-    _output_lengths: tuple[int, ...] = ()
+    _output_lengths: Sequence[tuple[int, ...]] = ()
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -67,8 +69,9 @@ class Trainer(Learner):
         epochs that were finished. So does an exception that a callback raises. A second Ctrl-C does not wait.
 
         Args:
-            x: Inputs, (samples, ...); or an iterable of batches (x, y) or (x, y, sample_weight).
-            y: Targets, (samples, ...).
+            x: Inputs, (samples, ...), of a model with several in a list or a dict by name; or an iterable of batches
+                (x, y) or (x, y, sample_weight).
+            y: Targets, (samples, ...), for several outputs likewise; so are sample weights.
             batch_size: Samples a step, 32 by default.
             epochs: The number of the last epoch.
             verbose: 0 is silent, 1 a live bar (on a terminal), 2 a line an epoch; "auto" is 1.
@@ -107,7 +110,7 @@ class Trainer(Learner):
         if validation_batch_size is None:
             validation_batch_size = batch_size
         batches: Batches
-        if is_arrays(x, y, "fit"):
+        if is_arrays(x, y, "fit", self._number_of_inputs()):
             _refuse("fit", _FOR_BATCHES, steps_per_epoch=steps_per_epoch)
             given = Batch(x, y, sample_weight)
             if validation_split and validation_data is None:
@@ -141,8 +144,7 @@ class Trainer(Learner):
     ) -> None:
         with contextlib.ExitStack() as closing, BetweenSteps() as between:
             for callback in calls.callbacks:
-                if isinstance(callback, ProgbarLogger):
-                    closing.callback(callback.close)
+                closing.callback(callback.close)
             calls("train_begin", Logs())
             logs: dict[str, Any] = {}
             for epoch in epochs:
@@ -178,13 +180,23 @@ class Trainer(Learner):
         examine = self._examiner("test_step", caller)
         if isinstance(data, Tensor) or hasattr(data, "__array__"):
             raise ValueError(f"{caller}: it must be a tuple (x, y) or batches of such, not inputs alone.")
-        if isinstance(data, (tuple, list)) and data and not is_batch(data[0]):
+        if isinstance(data, (tuple, list)) and data and (not is_batch(data[0]) or self._is_pair(data)):
             _refuse(caller, _FOR_BATCHES, validation_steps=steps)
             batch = unpack_x_y_sample_weight(tuple(data))
             return ArrayBatches(*batch, batch_size, caller=caller, examine=examine)
         if not isinstance(data, Iterable):
             raise ValueError(f"{caller}: it must be a tuple (x, y) or batches of such, not {type(data).__name__}.")
         return IterableBatches(data, steps, caller=caller, examine=examine)
+
+    def _is_pair(self, data: Any) -> bool:
+        """Tell whether data whose first part could be a batch hold several inputs there, so that they are (x, y)."""
+        first = data[0]
+        several = isinstance(first, list) or self._number_of_inputs() > 1
+        return isinstance(data, tuple) and several and all(getattr(part, "ndim", 0) for part in first)
+
+    def _number_of_inputs(self) -> int:
+        """Return how many inputs the model is known to have, by its graph or since it was built; else 1."""
+        return len(self.inputs) or sum(1 for _ in nested.leaves(self._build_shape, is_shape))
 
     # -- evaluating, predicting --------------------------------------------------------------------------------------
 
@@ -219,7 +231,7 @@ class Trainer(Learner):
         _check_verbose("evaluate", verbose)
         examine = self._examiner("test_step", "evaluate")
         batches: Batches
-        if is_arrays(x, y, "evaluate"):
+        if is_arrays(x, y, "evaluate", self._number_of_inputs()):
             _refuse("evaluate", _FOR_BATCHES, steps=steps)
             batches = ArrayBatches(x, y, sample_weight, batch_size, caller="evaluate", examine=examine)
         else:
@@ -250,11 +262,11 @@ class Trainer(Learner):
         verbose: int | str = "auto",
         steps: int | None = None,
         callbacks: Any = None,
-    ) -> np.ndarray:
-        """Return the outputs for data as one NumPy array, with the model as at inference.
+    ) -> Any:
+        """Return the outputs for data as one NumPy array, or as many as there are, with the model as at inference.
 
         Args:
-            x: Inputs, (samples, ...); or an iterable of batches.
+            x: Inputs as for ``fit``; or an iterable of batches.
             batch_size: Samples a step, 32 by default.
             verbose: Accepted as Keras's; nothing is printed.
             steps: How many batches to take from an iterable.
@@ -264,7 +276,7 @@ class Trainer(Learner):
             ValueError: The data do not fit the model.
         """
         batches: Batches
-        if is_arrays(x, None, "predict"):
+        if is_arrays(x, None, "predict", self._number_of_inputs()):
             _refuse("predict", _FOR_BATCHES, steps=steps)
             batches = ArrayBatches(x, batch_size=batch_size, caller="predict")
         else:
@@ -276,12 +288,13 @@ class Trainer(Learner):
         for step, batch in enumerate(batches):
             calls("predict_batch_begin", step, Logs())
             with _products(batch, largest):
-                outputs.append(self.predict_step(batch.packed()))
+                outputs.append(self.run_step("predict_step", batch.packed()))
             calls("predict_batch_end", step, Logs({"outputs": outputs[-1]}))
         calls("predict_end", Logs())
-        if not all(isinstance(part, Tensor) for part in outputs):
-            raise TypeError(f"predict: model {self.name!r} must return one Tensor, not {type(outputs[0]).__name__}.")
-        return np.concatenate([part.numpy() for part in outputs])
+        for part in nested.leaves(outputs[0]):
+            if not isinstance(part, Tensor):
+                raise TypeError(f"predict: model {self.name!r} must return Tensors, not {type(part).__name__}.")
+        return nested.map_leaves(lambda *parts: np.concatenate([part.numpy() for part in parts]), *outputs)
 
     # -- one batch -----------------------------------------------------------------------------------------------------
 
@@ -310,14 +323,15 @@ class Trainer(Learner):
         """
         return self._on_batch("test", Batch(x, y, sample_weight), None, return_dict)
 
-    def predict_on_batch(self, x: Any) -> np.ndarray:
-        """Return the outputs for one batch as a NumPy array.
+    def predict_on_batch(self, x: Any) -> Any:
+        """Return the outputs for one batch as a NumPy array, or as many as there are.
 
         Raises:
             ValueError: The data do not fit the model.
         """
-        (batch,) = IterableBatches([x], caller="predict_on_batch")
-        return self.predict_step(batch.packed()).numpy()
+        (batch,) = IterableBatches([(x,)], caller="predict_on_batch")
+        with _products(batch, self._largest_matrix()):
+            return nested.map_leaves(lambda part: part.numpy(), self.run_step("predict_step", batch.packed()))
 
     def _on_batch(self, kind: str, given: Batch, class_weight: Any, return_dict: bool) -> Any:
         caller = f"{kind}_on_batch"
@@ -348,34 +362,47 @@ class Trainer(Learner):
             y: The targets of that batch, and of others, or None.
             look: Whether the values of the targets may be looked at.
         """
-        examined = self._loss_tracker, x.shape[1:], None if y is None else y.shape[1:]
+        given = x if y is None else (x, y)
+        lengths = nested.map_leaves(lambda array: None if array is None else array.shape[1:], given)
+        examined = self._loss_tracker, y is None, lengths
         fresh = self._examined != examined
         with no_grad():
             if fresh:
                 outputs = self(x, training=False)
-                if not isinstance(outputs, Tensor):
-                    raise TypeError(
-                        f"model {self.name!r} returned {type(outputs).__name__} from call(); training needs a Tensor: "
-                        "return one, or write a train_step and a test_step."
-                    )
-                self._output_lengths = outputs.shape[1:]
-            check = targets_check(self._loss)
-            if look and y is not None and check is not None:
-                try:
-                    check(y, (len(y), *self._output_lengths))
-                except ValueError as error:
-                    raise ValueError(f"{caller}: {error}") from None
+                for output in nested.leaves(outputs):
+                    if not isinstance(output, Tensor):
+                        raise TypeError(
+                            f"model {self.name!r} returned {type(output).__name__} from call(); training needs a "
+                            "Tensor, or several in a list, tuple or dict: return those, or write a train_step and a "
+                            "test_step."
+                        )
+                self._output_lengths = [output.shape[1:] for output in self._objectives.meet(outputs)]
+            if look and y is not None:
+                self._check_targets(caller, y)
             if fresh and self._inherits("compute_loss", "compute_metrics"):
-                targets = None if y is None else resident(y[: len(x)])
+                count = samples_of(x)
+                targets = nested.map_leaves(lambda array: None if array is None else resident(array[:count]), y)
                 self.compute_loss(x, targets, outputs, training=False)
                 if self._examined[0] is not self._loss_tracker:  # the metrics have no values yet that would be lost
                     self.compute_metrics(x, targets, outputs)
                     self.reset_metrics()
         self._examined = examined
 
+    def _check_targets(self, caller: str, y: Any) -> None:
+        """Let the losses look at the values of all targets."""
+        each = zip(self._objectives.each, self._objectives.targets(y), self._output_lengths, strict=True)
+        for objective, targets, lengths in each:
+            check = objective.check_targets()
+            if check is not None and targets is not None:
+                try:
+                    check(targets, (len(targets), *lengths))
+                except ValueError as error:
+                    where = "" if objective.name is None else f" output {objective.name!r}:"
+                    raise ValueError(f"{caller}:{where} {error}") from None
+
     def _run(self, step: str, batch: Batch, largest: int) -> Logs:
         with _products(batch, largest):
-            values = getattr(self, step)(batch.packed())
+            values = self.run_step(step, batch.packed())
         if not isinstance(values, dict):
             raise TypeError(
                 f"{step} of model {self.name!r} must return a dict of values by name, not {type(values).__name__}."

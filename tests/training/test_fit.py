@@ -393,7 +393,9 @@ def waits(**options: Any) -> int:
     """Count how often the host waits for the device while an epoch of 5 batches is trained."""
     with td.backend.use("strict"):
         model = classifier()
-        model.fit(X, LABELS, verbose=0)
+        # Recording a step compares the constants of two recordings, and waits for them.
+        recorded = {key: value for key, value in options.items() if key != "callbacks"}
+        model.fit(X, LABELS, batch_size=2, verbose=0, **recorded)
         before = td.backend.get("strict").host_syncs
         model.fit(X, LABELS, batch_size=2, verbose=0, **options)
         return td.backend.get("strict").host_syncs - before
@@ -408,7 +410,7 @@ def test_the_host_waits_for_values_at_the_end_of_an_epoch_and_not_at_each_step()
     with td.backend.use("strict"):
         on_device = [(td.tensor(X[i : i + 2]), td.tensor(LABELS[i : i + 2])) for i in range(0, 10, 2)]
         model = classifier()
-        model.predict(X)
+        model.fit(on_device, class_weight={0: 2.0}, verbose=0)
         before = td.backend.get("strict").host_syncs
         model.fit(on_device, epochs=4, class_weight={0: 2.0}, verbose=0)
         assert td.backend.get("strict").host_syncs - before == 4 * values

@@ -134,7 +134,7 @@ def lr_finder(
     max_lr = as_number(max_lr, "lr_finder: max_lr", above, lambda v: min_lr < v < math.inf)
     smoothing = as_number(smoothing, "lr_finder: smoothing", "a number in [0, 1)", lambda v: 0 <= v < 1)
     divergence = as_number(divergence, "lr_finder: divergence", "a number above 1", lambda v: v > 1)
-    if not is_arrays(x, y, "lr_finder"):
+    if not is_arrays(x, y, "lr_finder", model._number_of_inputs()):
         raise ValueError("lr_finder: x must be an array, not batches, which could not be given back.")
     rates = np.geomspace(min_lr, max_lr, steps)
     losses: list[float] = []

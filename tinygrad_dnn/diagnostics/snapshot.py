@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_dnn import ops
 from tinygrad_dnn.layers import Layer
 from tinygrad_dnn.metrics import Metric
+from tinygrad_dnn.objectives import Objective, Objectives
 from tinygrad_dnn.ops.random import SeedGenerator
 from tinygrad_dnn.optimizers import Optimizer
 from tinygrad_dnn.tensor import Variable
@@ -53,7 +54,7 @@ class Snapshot:
         self._seen[id(value)] = value
         if isinstance(value, Variable):
             self._values.append((value, value.numpy()))
-        elif isinstance(value, (Layer, Metric, Optimizer, SeedGenerator)):
+        elif isinstance(value, (Layer, Metric, Objective, Objectives, Optimizer, SeedGenerator)):
             self._attributes.append((value, dict(value.__dict__)))
             return list(value.__dict__.values())
         elif isinstance(value, list):

@@ -44,12 +44,13 @@ def mc_dropout(model: Model, x: Any, n: int = 100, batch_size: int | None = None
 
     Args:
         model: A model with dropout layers.
-        x: Inputs, (samples, ...).
+        x: Inputs, (samples, ...), of a model with several in a list or dict.
         n: How many passes to make, at least 2.
         batch_size: Samples a step, 32 by default.
 
     Raises:
-        ValueError: The model has no dropout layer, ``n`` is out of its range, or the data do not fit the model.
+        ValueError: The model has no dropout layer or several outputs, ``n`` is out of its range, or the data do not fit
+            the model.
 
     Example:
         >>> model = td.models.Sequential([td.layers.Dense(16), td.layers.Dropout(0.2), td.layers.Dense(1)])
@@ -63,7 +64,7 @@ def mc_dropout(model: Model, x: Any, n: int = 100, batch_size: int | None = None
     if not isinstance(model, Model):
         raise TypeError(f"mc_dropout: it takes a model, not {type(model).__name__}.")
     check_count("mc_dropout: n", n, 2)
-    if not is_arrays(x, None, "mc_dropout"):
+    if not is_arrays(x, None, "mc_dropout", model._number_of_inputs()):
         raise ValueError("mc_dropout: x must be an array, which can be gone through n times, not batches.")
     if not model.built:
         model.predict(x[:1])  # a layer may make those inside it when it is built
@@ -75,6 +76,10 @@ def mc_dropout(model: Model, x: Any, n: int = 100, batch_size: int | None = None
     for count in range(1, n + 1):
         with dropping():
             outputs = model.predict(x, batch_size=batch_size)
+        if not isinstance(outputs, np.ndarray):
+            raise ValueError(
+                f"mc_dropout: model {model.name!r} has several outputs: make a Model of its inputs and one output."
+            )
         dtype = outputs.dtype
         away = outputs.astype(np.float64) - mean
         mean = mean + away / count

@@ -7,10 +7,22 @@ from typing import Any
 from tinygrad_dnn import registry
 from tinygrad_dnn.hookspecs import Register, hookimpl
 from tinygrad_dnn.layers.activation import ELU, LeakyReLU, PReLU, ReLU, RReLU, Softmax
+from tinygrad_dnn.layers.augmentation import (
+    CenterCrop,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+    Resizing,
+)
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.layers.convolution import Conv2D, ZeroPadding2D
-from tinygrad_dnn.layers.core import Activation, Dense, Flatten, InputLayer
+from tinygrad_dnn.layers.core import Activation, Dense, Flatten, Input, InputLayer
 from tinygrad_dnn.layers.dropout import AlphaDropout, Dropout
+from tinygrad_dnn.layers.functions import Lambda, Operation
 from tinygrad_dnn.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from tinygrad_dnn.layers.noise import GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
 from tinygrad_dnn.layers.normalization import BatchNormalization, LayerNormalization
@@ -23,6 +35,7 @@ from tinygrad_dnn.layers.pooling import (
     MaxPooling2D,
 )
 from tinygrad_dnn.layers.reshaping import Normalization, Permute, RepeatVector, Rescaling, Reshape
+from tinygrad_dnn.layers.symbolic import SymbolicTensor
 
 __all__ = [
     "Activation",
@@ -32,6 +45,7 @@ __all__ = [
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
+    "CenterCrop",
     "Concatenate",
     "Conv2D",
     "Dense",
@@ -42,7 +56,9 @@ __all__ = [
     "GaussianNoise",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
+    "Input",
     "InputLayer",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -52,17 +68,27 @@ __all__ = [
     "Minimum",
     "Multiply",
     "Normalization",
+    "Operation",
     "PReLU",
     "Permute",
     "RReLU",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Resizing",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "Subtract",
+    "SymbolicTensor",
     "ZeroPadding2D",
     "get",
 ]
@@ -82,12 +108,14 @@ def get(identifier: Any) -> Any:
 def register_layers(register: Register) -> None:
     """Register the built-in layers, as a plugin registers its own."""
     for layer in (
-        InputLayer, Flatten, Activation, Dense,
+        InputLayer, Flatten, Activation, Dense, Lambda, Operation,
         ReLU, LeakyReLU, PReLU, RReLU, ELU, Softmax,
         BatchNormalization, LayerNormalization,
         Dropout, AlphaDropout, SpatialDropout1D, SpatialDropout2D, GaussianDropout, GaussianNoise,
         Reshape, Permute, RepeatVector, Rescaling, Normalization,
         Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate,
         Conv2D, ZeroPadding2D, MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D,
+        RandomFlip, RandomTranslation, RandomRotation, RandomZoom, RandomCrop, RandomContrast, RandomBrightness,
+        CenterCrop, Resizing,
     ):  # fmt: skip
         register(layer)

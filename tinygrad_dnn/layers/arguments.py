@@ -16,9 +16,9 @@ Shape: TypeAlias = tuple[int | None, ...]
 _name_counters: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 
 
-def unique_name(cls: type) -> str:
-    """Return a name for an object of ``cls``: its class name in snake case, numbered from the second on."""
-    base = snake_case(cls.__name__)
+def unique_name(kind: type | str) -> str:
+    """Return a name for an object of a kind: that, or a class's name in snake case, numbered from the second on."""
+    base = kind if isinstance(kind, str) else snake_case(kind.__name__)
     number = next(_name_counters[base])
     return f"{base}_{number}" if number else base
 
@@ -36,6 +36,11 @@ def as_shape(shape: Any, owner: str) -> Shape:
     if any(n is not None and n < 0 for n in lengths):
         raise ValueError(f"{owner} is a tuple of lengths, each an integer of at least 0 or None, not {shape!r}.")
     return lengths
+
+
+def is_shape(value: Any) -> bool:
+    """Tell whether a value is a shape: a tuple or list of lengths, and not one of shapes."""
+    return isinstance(value, (tuple, list)) and all(n is None or hasattr(n, "__index__") for n in value)
 
 
 def as_number(value: Any, owner: str, expected: str, holds: Callable[[float], bool]) -> float:
@@ -69,6 +74,6 @@ def as_seed(seed: Any, owner: str) -> int | None:
     """
     if seed is None:
         return None
-    if not (hasattr(seed, "__index__") and 0 <= seed < 2**63):
+    if isinstance(seed, bool) or not (hasattr(seed, "__index__") and 0 <= seed < 2**63):
         raise ValueError(f"{owner}: seed must be None or an integer from 0 to 2**63 - 1, not {seed!r}.")
     return operator.index(seed)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import types
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tinygrad_dnn import backend, ops, registry
+from tinygrad_dnn import backend, nested, ops, registry
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.layers.arguments import Shape as Shape
-from tinygrad_dnn.layers.arguments import as_shape, unique_name
+from tinygrad_dnn.layers.arguments import as_shape, is_shape, unique_name
 from tinygrad_dnn.layers.surroundings import building, outermost
+from tinygrad_dnn.layers.symbolic import Call, OfFirstCall, connect, symbolic
 from tinygrad_dnn.ops.random import SeedGenerator
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, Variable, as_dtype, as_tensor
 
@@ -63,6 +66,8 @@ class Layer:
 
     Attributes:
         built: Whether its weights exist.
+        input: What it was first called with on symbolic tensors, as when it was built in a model.
+        output: What it then gave; ``Model(model.input, layer.output)`` is the model up to this layer.
         is_dropout: Whether it leaves units out in training; a class says so, for ``mc_dropout``.
 
     Example:
@@ -82,6 +87,10 @@ class Layer:
     # While its build runs, and once that is done and no weight can be added any more.
     _in_build: bool = False
     _locked: bool = False
+    # Its calls on symbolic tensors that something still holds, in order.
+    _drawn: Sequence[weakref.ref[Call]] = ()
+    input = OfFirstCall("inputs")
+    output = OfFirstCall("outputs")
 
     def __init__(
         self,
@@ -128,6 +137,12 @@ class Layer:
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    # What a copy makes anew when it needs it.
+    _not_copied: ClassVar[frozenset[str]] = frozenset({"_drawn"})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in self._not_copied}
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
@@ -157,8 +172,9 @@ class Layer:
         kept = self._losses, outermost.losses
         outermost.losses = []
         try:
-            with no_grad():
-                shapes = [self(self._probe(input_shape, n), training=False).shape[1:] for n in (32, 64)]
+            # What an operation says of zeros, as of a division by them, says nothing of the data to come.
+            with no_grad(), np.errstate(all="ignore"):
+                outputs = [self(self._probe(input_shape, n), training=False) for n in (32, 64)]
         except (AttributeError, IndexError, TypeError) as error:
             raise ValueError(
                 f"layer {self.name!r} cannot be run on zeros to find the shape of its output ({error}): define "
@@ -166,15 +182,19 @@ class Layer:
             ) from error
         finally:
             self._losses, outermost.losses = kept
-        several = isinstance(input_shape[0], (tuple, list))
-        batch = input_shape[0][0] if several else input_shape[0]  # type: ignore[index]
-        return (batch, *(n if n == m else None for n, m in zip(*shapes, strict=True)))
+        batch = next(nested.leaves(input_shape, is_shape))[0]
+        return nested.map_leaves(  # type: ignore[no-any-return]
+            lambda a, b: (batch, *(n if n == m else None for n, m in zip(a.shape[1:], b.shape[1:], strict=True))),
+            *outputs,
+        )
 
     def _probe(self, shape: Any, unknown: int) -> Any:
         """Return zeros of a shape, or of each of several, with a batch of one and so much for an unknown length."""
-        if isinstance(shape[0], (tuple, list)):
-            return [self._probe(each, unknown) for each in shape]
-        return ops.zeros((1, *(unknown if n is None else n for n in shape[1:])), dtype=self.dtype)
+        return nested.map_leaves(
+            lambda one: ops.zeros((1, *(unknown if n is None else n for n in one[1:])), dtype=self.dtype),
+            shape,
+            leaf=is_shape,
+        )
 
     # -- calling ------------------------------------------------------------------------------------------------------
 
@@ -182,7 +202,8 @@ class Layer:
         """Build the layer if need be, and compute its outputs.
 
         Args:
-            inputs: A Tensor or array, the batch first; a list or tuple of them for layers with several inputs.
+            inputs: A Tensor or array, the batch first; a list, tuple or dict of them for layers with several inputs; or
+                symbolic tensors, as ``Input`` makes them, for which the layer gives symbolic ones.
             training: Whether to act as in training; by default as the layer or model that contains it, and if nothing
                 around it says so as the ``call`` says, else not.
 
@@ -190,6 +211,8 @@ class Layer:
             ValueError: The layer does not take inputs of this shape.
             TypeError: The inputs are not made of numbers.
         """
+        if not isinstance(inputs, Tensor) and symbolic(inputs):
+            return connect(self, inputs, args, kwargs if training is None else {**kwargs, "training": training})
         inputs = self._as_inputs(inputs)
         if not self.built:
             self._build_for(inputs)
@@ -223,18 +246,19 @@ class Layer:
             return ops.cast(inputs, self.dtype) if dtype.kind == "f" and dtype.name != self.dtype else inputs
         if isinstance(inputs, (list, tuple)) and any(isinstance(x, (Tensor, np.ndarray)) for x in inputs):
             return type(inputs)(self._as_inputs(x) for x in inputs)
+        if isinstance(inputs, dict):
+            return {key: self._as_inputs(x) for key, x in inputs.items()}
         try:
             return self._as_inputs(as_tensor(inputs))
         except (TypeError, ValueError) as error:
             raise type(error)(f"layer {self.name!r}: {error}") from error
 
     def _build_for(self, inputs: Any) -> None:
-        if isinstance(inputs, Tensor):
-            if not inputs.shape:
+        for x in nested.leaves(inputs):
+            if not x.shape:
                 raise ValueError(f"layer {self.name!r}: an input has at least the batch's axis; this one is 0-d.")
-            self.ensure_built((None, *inputs.shape[1:]))
-        else:
-            self.ensure_built(tuple((None, *x.shape[1:]) for x in inputs))
+        shapes = nested.map_leaves(lambda x: (None, *x.shape[1:]), inputs)
+        self.ensure_built(tuple(shapes) if isinstance(shapes, list) else shapes)
 
     def ensure_built(self, input_shape: Any) -> None:
         """Build the layer for inputs of this shape, unless it is built already."""
@@ -298,7 +322,10 @@ class Layer:
         return weight
 
     # What holds weights or layers that are not the layer's own.
-    _untracked: frozenset[str] = frozenset({"_losses"})
+    _untracked: frozenset[str] = frozenset({"_losses", "_drawn"})
+
+    # What changes from step to step without changing what is computed.
+    _unwatched: ClassVar[frozenset[str]] = frozenset({"_losses", "_drawn"})
 
     def _parts(self) -> _Parts:
         """Return the weights, layers and random streams among this layer's attributes, in the order they were set."""
@@ -400,14 +427,24 @@ class Layer:
         return sum(w.size for w in self.weights)
 
     def _number_streams(self) -> None:
-        """Give each random stream inside the number of its place, so that creation order does not change the masks."""
+        """Give each random stream inside a number by its place, so that creation order does not change the masks.
+
+        One that has a number keeps it, and goes on, unless another one inside has it too: the layers may be part of
+        another model, whose streams must stay distinct.
+        """
         if outermost.depth:
             return  # a model inside the one that is being called, which has numbered them all: they must stay distinct
-        number = _FIRST_STREAM
+        kept: set[int] = set()
+        waiting = []
         for _, parts in self._flatten():
             for generator in parts.generators.values():
-                generator.restart(number)
-                number += 1
+                if generator.number is None or generator.number in kept:
+                    waiting.append(generator)
+                else:
+                    kept.add(generator.number)
+        free = (number for number in itertools.count(_FIRST_STREAM) if number not in kept)
+        for generator, number in zip(waiting, free, strict=False):
+            generator.restart(number)
 
     # -- losses --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The layers every dense network is made of: InputLayer, Flatten, Dense, Activation."""
+"""The layers every dense network is made of: InputLayer (and Input), Flatten, Dense, Activation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tinygrad_dnn import ops, registry
 from tinygrad_dnn.layers.arguments import Shape, as_shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.layers.kernel import KernelLayer
+from tinygrad_dnn.layers.symbolic import Call, SymbolicTensor, first_call
 from tinygrad_dnn.tensor import Tensor
 
 
@@ -18,11 +19,12 @@ class InputLayer(Layer):
 
     Args:
         shape: The shape of a sample, without the batch; an axis of any length is None.
-        batch_size: The length of a batch where it is fixed.
-        **kwargs: Those of ``Layer``; its ``input_shape`` may stand for ``shape``.
+        batch_size: The length of a batch where it is fixed, at least 1.
+        **kwargs: Those of ``Layer``; its ``input_shape`` may stand for ``shape``; ``batch_shape``, the batch's length
+            first, for both.
 
     Raises:
-        ValueError: There is no shape, or it is none.
+        ValueError: There is no shape, it is none, or there are two; or ``batch_size`` is out of its range.
 
     Example:
         >>> model = td.models.Sequential([td.layers.InputLayer(shape=(28, 28)), td.layers.Flatten()])
@@ -31,10 +33,28 @@ class InputLayer(Layer):
     """
 
     def __init__(self, shape: Sequence[int | None] | None = None, batch_size: int | None = None, **kwargs: Any) -> None:
-        given = kwargs.pop("input_shape", None)
+        given, batch_shape = kwargs.pop("input_shape", None), kwargs.pop("batch_shape", None)
         super().__init__(**kwargs)
-        self.shape = as_shape(given if shape is None else shape, f"InputLayer {self.name!r}: shape")
+        owner = f"InputLayer {self.name!r}"
+        if batch_shape is not None:
+            if shape is not None or batch_size is not None or given is not None:
+                raise ValueError(f"{owner}: batch_shape stands for shape and batch_size: give it alone.")
+            lengths = as_shape(batch_shape, f"{owner}: batch_shape")
+            if not lengths:
+                raise ValueError(f"{owner}: batch_shape has at least the batch's length, as (None, 784), not ().")
+            batch_size, shape = lengths[0], lengths[1:]
+        self.shape = as_shape(given if shape is None else shape, f"{owner}: shape")
+        whole = hasattr(batch_size, "__index__") and not isinstance(batch_size, bool)
+        if batch_size is not None and not (whole and batch_size > 0):
+            raise ValueError(f"{owner}: batch_size must be None or a positive integer, not {batch_size!r}.")
         self.batch_size = batch_size
+        self.ensure_built(self.batch_shape)
+
+    @property
+    def output(self) -> SymbolicTensor:
+        """The symbolic tensor that layers are called on; the same for as long as anything holds it."""
+        call = first_call(self) or Call(self, (), (), {}, self.batch_shape)
+        return call.outputs  # type: ignore[no-any-return]
 
     @property
     def batch_shape(self) -> Shape:
@@ -52,6 +72,29 @@ class InputLayer(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one."""
         return {**super().get_config(), "shape": list(self.shape), "batch_size": self.batch_size}
+
+
+def Input(  # noqa: N802  # Keras's name
+    shape: Sequence[int | None] | None = None, batch_size: int | None = None, **kwargs: Any
+) -> SymbolicTensor:
+    """Return a symbolic tensor for a model's input: call layers on it, and make a ``Model`` of what they give.
+
+    Args:
+        shape: The shape of a sample, without the batch; an axis of any length is None.
+        batch_size: The length of a batch where it is fixed.
+        **kwargs: The further ones of ``InputLayer``: ``batch_shape``, ``dtype``, ``name``.
+
+    Raises:
+        ValueError: There is no shape, it is none, or there are two.
+
+    Example:
+        >>> inputs = td.Input(shape=(8,))
+        >>> hidden = td.layers.Dense(8, activation="elu")(inputs)
+        >>> outputs = td.layers.Dense(1)(td.layers.Add()([inputs, hidden]))
+        >>> td.Model(inputs, outputs).predict(np.zeros((2, 8))).shape
+        (2, 1)
+    """
+    return InputLayer(shape, batch_size, **kwargs).output
 
 
 class Flatten(Layer):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_dnn.graph import no_grad
+from tinygrad_dnn.graph import modes, no_grad
 from tinygrad_dnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class _Outermost(threading.local):
 
 
 outermost = _Outermost()
+modes.append(lambda: (outermost.training, outermost.dropping, outermost.depth > 0))
 
 
 @contextmanager

@@ -102,6 +102,7 @@ class SeedGenerator:
 
     Attributes:
         state: An int64 Variable of shape (3,); saving and restoring it resumes the stream exactly.
+        number: The stream that it was last told to begin, None if never.
 
     Example:
         >>> stream = td.random.SeedGenerator(seed=5)
@@ -113,6 +114,7 @@ class SeedGenerator:
         if stream is None:
             stream = _next_stream() if seed is None else 0
         self.seed = seed
+        self.number: int | None = None
         self.state = Variable(
             np.array([_state.seed if seed is None else seed, stream, 0], np.int64), name="seed_generator_state"
         )
@@ -120,6 +122,7 @@ class SeedGenerator:
 
     def restart(self, stream: int) -> None:
         """Begin the given stream of the same seed, unless the user chose a seed."""
+        self.number = stream
         if self.seed is None:
             self.state.assign(np.array([_state.seed, stream, 0], np.int64))
 

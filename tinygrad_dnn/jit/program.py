@@ -1,0 +1,149 @@
+"""Programs: what a function computed, as one ordered list of primitives on values; each pass returns another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dnn.graph import Primitive
+from tinygrad_dnn.tensor import Tensor
+
+
+class Value:
+    """An array of a program: an argument, what a Tensor holds at the start, or what an instruction makes.
+
+    A value is made once and never changed; an assignment lets a Tensor hold another value at the end.
+
+    Attributes:
+        shape: Its lengths, all known.
+        dtype: The type of its elements.
+        tensor: The Tensor that holds it at the start: state, or a constant that was made while recording; else None.
+        name: What a printed program calls it.
+    """
+
+    __slots__ = ("dtype", "name", "shape", "tensor")
+
+    def __init__(self, shape: Sequence[int], dtype: Any, tensor: Tensor | None = None, name: str = "") -> None:
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+        self.tensor = tensor
+        self.name = name
+
+    @property
+    def size(self) -> int:
+        """How many elements it has."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"{self.name or 'value'}: {self.dtype.name}{list(self.shape)}"
+
+
+@dataclass(eq=False, slots=True)
+class Instruction:
+    """One primitive applied.
+
+    Attributes:
+        primitive: What is done.
+        inputs: Values and Python numbers.
+        attributes: The primitive's attributes.
+        output: The value it makes.
+    """
+
+    primitive: Primitive
+    inputs: tuple[Any, ...]
+    attributes: dict[str, Any]
+    output: Value
+
+    @property
+    def sources(self) -> list[Value]:
+        """The values among its inputs."""
+        return [x for x in self.inputs if isinstance(x, Value)]
+
+
+@dataclass(eq=False)
+class Program:
+    """What a function computed.
+
+    Attributes:
+        inputs: The values of its arguments, in order.
+        instructions: In an order in which they can be run.
+        outputs: The values it returns, in order.
+        updates: The Tensors that hold another value at the end, with that value.
+
+    Example:
+        >>> program = td.jit.record(lambda x: td.exp(x[0]) * 2, [td.ones((2,))]).program
+        >>> print(program)
+        inputs   a: float32[2]
+        b: float32[2] = exp(a)
+        c: float32[2] = multiply(b, 2)
+        returns  c
+    """
+
+    inputs: list[Value]
+    instructions: list[Instruction]
+    outputs: list[Value]
+    updates: list[tuple[Tensor, Value]] = field(default_factory=list)
+
+    @property
+    def held(self) -> list[Value]:
+        """The values that Tensors hold at the start, in the order of their first use."""
+        found: dict[int, Value] = {}
+        for value in self.values():
+            if value.tensor is not None:
+                found.setdefault(id(value), value)
+        return list(found.values())
+
+    def values(self) -> Iterator[Value]:
+        """Yield every value where it is used or made; one may come several times."""
+        yield from self.inputs
+        for instruction in self.instructions:
+            yield from instruction.sources
+            yield instruction.output
+        yield from self.ends()
+
+    def ends(self) -> Iterator[Value]:
+        """Yield the values that are wanted at the end: those returned, and those that Tensors are to hold."""
+        yield from self.outputs
+        for _, value in self.updates:
+            yield value
+
+    def __str__(self) -> str:
+        names: dict[int, str] = {}
+        letters = map(_letters, itertools.count())
+
+        def name(x: Any) -> str:
+            if not isinstance(x, Value):
+                return repr(x)
+            if id(x) not in names:
+                own = getattr(x.tensor, "path", "") if x.tensor is not None else x.name
+                names[id(x)] = f"%{own}" if own else next(letters)
+            return names[id(x)]
+
+        def typed(x: Value) -> str:
+            return f"{name(x)}: {x.dtype.name}{list(x.shape)}"
+
+        lines = []
+        if self.inputs:
+            lines.append("inputs   " + ", ".join(typed(x) for x in self.inputs))
+        lines.extend(f"holds    {typed(value)}" for value in self.held)
+        for step in self.instructions:
+            given = [name(x) for x in step.inputs] + [f"{key}={value!r}" for key, value in step.attributes.items()]
+            lines.append(f"{typed(step.output)} = {step.primitive.name}({', '.join(given)})")
+        for tensor, value in self.updates:
+            lines.append(f"assigns  %{getattr(tensor, 'path', '') or 'tensor'} = {name(value)}")
+        lines.append("returns  " + ", ".join(name(x) for x in self.outputs))
+        return "\n".join(lines)
+
+
+def _letters(number: int) -> str:
+    """Return a, b, ..., z, aa, ab, ... for 0, 1, ..."""
+    text = ""
+    number += 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        text = chr(ord("a") + rest) + text
+    return text

@@ -1,0 +1,60 @@
+"""Simplifying: leave out what is computed twice, or for nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_dnn.jit.program import Instruction, Program, Value
+
+
+def simplify(program: Program) -> Program:
+    """Return a program of the same results in which no value is made twice, and none that nothing needs.
+
+    Example:
+        >>> program = td.jit.record(lambda x: (x[0] + 1) * (x[0] + 1), [td.ones(2)]).program
+        >>> print(td.jit.simplify(program))
+        inputs   a: float32[2]
+        b: float32[2] = add(a, 1)
+        c: float32[2] = multiply(b, b)
+        returns  c
+    """
+    return without_dead(without_repeats(program))
+
+
+def without_repeats(program: Program) -> Program:
+    """Return the program with one instruction for all that do the same to the same values."""
+    made: dict[Any, Value] = {}
+    stands_for: dict[int, Value] = {}
+
+    def new(x: Any) -> Any:
+        return stands_for.get(id(x), x)
+
+    instructions = []
+    for step in program.instructions:
+        inputs = tuple(new(x) for x in step.inputs)
+        given = tuple(id(x) if isinstance(x, Value) else (type(x), repr(x)) for x in inputs)
+        key = (step.primitive, given, repr(sorted(step.attributes.items())), step.output.dtype)
+        if key in made:
+            stands_for[id(step.output)] = made[key]
+        else:
+            made[key] = step.output
+            instructions.append(Instruction(step.primitive, inputs, step.attributes, step.output))
+    return Program(
+        program.inputs,
+        instructions,
+        [new(value) for value in program.outputs],
+        [(tensor, new(value)) for tensor, value in program.updates],
+    )
+
+
+def without_dead(program: Program) -> Program:
+    """Return the program without instructions whose values nothing needs, and assignments that change nothing."""
+    updates = [(tensor, value) for tensor, value in program.updates if value.tensor is not tensor]
+    kept = Program(program.inputs, [], program.outputs, updates)
+    needed = {id(value) for value in kept.ends()}
+    for step in reversed(program.instructions):
+        if id(step.output) in needed:
+            needed.update(id(value) for value in step.sources)
+            kept.instructions.append(step)
+    kept.instructions.reverse()
+    return kept
