@@ -16,6 +16,10 @@ import tinygrad_dnn as td
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # after the backend is chosen
 
+# Colours that colour-blind readers tell apart too: Okabe and Ito's, with Tol's wine for a yellow too pale for lines.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000", "#882255")
+plt.rcParams["axes.prop_cycle"] = plt.cycler(color=COLOURS)
+
 CLASS_NAMES = td.datasets.sample.class_names
 
 
@@ -62,6 +66,39 @@ def save(figure: Any, path: Path) -> None:
     figure.savefig(path, dpi=110)
     plt.close(figure)
     print(f"see {path}")
+
+
+SAID = {"color": "C4", "linestyle": "--", "linewidth": 2}  # how a lesson that corrects draws what is wrong,
+RIGHT = {"color": "C0", "linewidth": 2}  # and what is right
+Pairs = dict[str, tuple[float, float]]
+
+
+def beside(panel: Any, x: Any, said: Any, right: Any, labels: tuple[str, str], **axes: Any) -> None:
+    """Draw two curves over one x, what was said and what is right; ``axes`` are the panel's title, labels and so on."""
+    panel.plot(x, said, label=labels[0], **SAID)
+    panel.plot(x, right, label=labels[1], **RIGHT)
+    panel.set(**axes)
+
+
+def compare(options: argparse.Namespace, *corrections: Callable[[Any, argparse.Namespace], Pairs]) -> dict[str, Pairs]:
+    """Let each correction measure and draw its panel of one picture; print and return its numbers, as said and right.
+
+    A correction takes its panel and the options, and returns pairs of numbers by what they are. Its docstring is the
+    heading of the lines that are printed, and its name the key of what is returned.
+    """
+    cells = [*[0] * (len(corrections) % 2), *range(len(corrections))]  # of an odd number, the first is twice as wide
+    columns = len(cells) // 2
+    figure, panels = plt.subplot_mosaic([cells[:columns], cells[columns:]], figsize=(3 * columns + 6, 9))
+    measured: dict[str, Pairs] = {}
+    for panel, correction in zip(panels.values(), corrections, strict=True):
+        found = measured[correction.__name__] = correction(panel, options)
+        print(correction.__doc__)
+        for what, (said, right) in found.items():
+            print(f"  {what:66}{said:12.4g}{right:12.4g}")
+        panel.grid(alpha=0.3)
+        panel.legend()
+    save(figure, options.out)
+    return measured
 
 
 def run(main: Callable[[], Any]) -> None:

@@ -1,20 +1,23 @@
 """Draw the paths of the optimizers down a long, narrow valley and along the Rosenbrock function's bend.
 
 Plain gradient descent crosses the valley slowly, momentum overshoots it, the adaptive optimizers scale both directions
-alike. Every optimizer starts at the same point, which none of them changes.
+alike. Every optimizer starts at the same point, which none of them changes. Animated, it shows who is fast when.
 
   python examples/optimizer_paths.py
   python examples/optimizer_paths.py --optimizers sgd,adam,lion --steps 400 --out paths.png
+  python examples/optimizer_paths.py --animate paths.gif --every 5
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import lesson
 import numpy as np
 from lesson import plt
+from matplotlib.animation import PillowWriter
 
 import tinygrad_dnn as td
 
@@ -29,6 +32,7 @@ OPTIMIZERS = {
     "nadam": lambda: td.optimizers.Nadam(0.05),
     "lion": lambda: td.optimizers.Lion(0.01),
 }
+Descents = dict[str, dict[str, td.diagnostics.Descent]]
 
 
 def valley(p: Any) -> Any:
@@ -47,9 +51,6 @@ FUNCTIONS = (
 )
 
 
-Descents = dict[str, dict[str, td.diagnostics.Descent]]
-
-
 def descend(names: list[str], steps: int) -> Descents:
     """Let each optimizer descend each function."""
     return {
@@ -63,7 +64,7 @@ def draw(descents: Descents) -> Any:
     figure, axes = plt.subplots(2, 2, figsize=(12, 10), gridspec_kw={"height_ratios": (2, 1)})
     for (upper, lower), (title, f, _, a_range, b_range, least) in zip(axes.T, FUNCTIONS, strict=True):
         a, b = np.meshgrid(np.linspace(*a_range, 200), np.linspace(*b_range, 200))
-        upper.contourf(a, b, np.log1p(f((a, b))), levels=30, cmap="Greys", alpha=0.6)
+        upper.contour(a, b, np.log1p(f((a, b))), levels=20, colors="0.8", linewidths=1)
         for name, descent in descents[title].items():
             upper.plot(*descent.path.T, linewidth=1.5, label=name)
             lower.semilogy(np.maximum(descent.values, 1e-12), linewidth=1.5)
@@ -73,6 +74,22 @@ def draw(descents: Descents) -> Any:
         lower.grid(alpha=0.3)
     axes[0, 0].legend(loc="upper left")
     return figure
+
+
+def animate(descents: Descents, path: Path, steps: int, every: int) -> None:
+    """Write the picture as a GIF that grows by so many steps a frame, and rests at the end."""
+    figure = draw(descents)
+    figure.tight_layout()
+    drawn = [(line, *line.get_data()) for ax in figure.axes for line in ax.lines if len(line.get_xdata()) == steps + 1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = PillowWriter(fps=8)
+    with writer.saving(figure, path, dpi=60):
+        for step in (*range(0, steps, every), *[steps] * 10):
+            for line, x, y in drawn:
+                line.set_data(x[: step + 1], y[: step + 1])
+            writer.grab_frame()
+    plt.close(figure)
+    print(f"see {path}")
 
 
 def main(arguments: list[str] | None = None) -> Descents:
@@ -85,14 +102,17 @@ def main(arguments: list[str] | None = None) -> Descents:
                 raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(OPTIMIZERS)}")
         return names
 
-    parser = lesson.parser(__doc__, "optimizer_paths", steps=(300, "steps of each"))
+    parser = lesson.parser(__doc__, "optimizer_paths", steps=(300, "steps of each"), every=(10, "steps a frame"))
     parser.add_argument("--optimizers", type=chosen, default=list(OPTIMIZERS), help="which, as sgd,adam (default: all)")
+    parser.add_argument("--animate", type=Path, metavar="FILE.gif", help="write a moving picture too")
     options = parser.parse_args(arguments)
     descents = descend(options.optimizers, options.steps)
     for title, by_name in descents.items():
         for name, descent in by_name.items():
             print(f"{title}: {name} ends at ({descent.path[-1, 0]:.3f}, {descent.path[-1, 1]:.3f})")
     lesson.save(draw(descents), options.out)
+    if options.animate:
+        animate(descents, options.animate, options.steps, options.every)
     return descents
 
 

@@ -15,7 +15,26 @@ Load = Callable[[str], ModuleType]
 
 # What makes each lesson small.
 QUICK = {
+    "dropout": ["--samples", "100", "--epochs", "5", "--seeds", "1"],
+    "smote": ["--samples", "200", "--rare", "6", "--epochs", "1", "--seeds", "1"],
+    "augmentation": ["--samples", "100", "--epochs", "3", "--seeds", "1"],
+    "ensembles": ["--samples", "200", "--members", "2", "--seeds", "1"],
+    "max_norm": ["--samples", "100", "--epochs", "1", "--seeds", "1"],
+    "mc_dropout": ["--samples", "100", "--epochs", "5", "--passes", "6"],
+    "weight_penalties": ["--samples", "100", "--epochs", "10", "--seeds", "1"],
+    "activations": ["--epochs", "1", "--samples", "100", "--layers", "10"],
+    "batch_normalization": ["--epochs", "1", "--samples", "200", "--times", "1"],
+    "gradient_clipping": ["--steps", "20", "--layers", "10"],
+    "initializers": ["--layers", "4", "--epochs", "1", "--seeds", "1", "--samples", "200"],
     "optimizer_paths": ["--steps", "20"],
+    "vanishing_gradients": ["--layers", "6", "--epochs", "1", "--seeds", "1", "--samples", "200"],
+    "transfer_learning": ["--seeds", "1", "--samples", "200", "--epochs", "2"],
+    "performance_scheduling": ["--seeds", "1", "--samples", "200", "--epochs", "3"],
+    "early_stopping": ["--seeds", "1", "--samples", "200", "--epochs", "6", "--patience", "2"],
+    "bias_and_variance": ["--sets", "2", "--samples", "60", "--steps", "10"],
+    "learning_rate_schedules": ["--seeds", "1", "--samples", "100", "--epochs", "3"],
+    "learning_rate_finder": ["--seeds", "1", "--samples", "100", "--epochs", "1"],
+    "residual_connections": ["--layers", "4", "--samples", "100", "--epochs", "1", "--seeds", "1"],
 }
 
 
