@@ -75,10 +75,10 @@ def draw(measured: Measured, steps: int) -> Any:
     for name in names:
         panel, values = axes[name], measured[name]
         at = np.linspace(0, steps, values["train_loss"].shape[1] + 1)[1:]
-        for value, style, colour in (("train_loss", "--", "C0"), ("val_loss", "-", "C1")):
-            panel.plot(at, values[value].T, style, color=colour, linewidth=0.8, alpha=0.5)
-            panel.plot(at, values[value].mean(0), style, color=colour, linewidth=2.5, label=value.replace("_", " "))
-        panel.set(title=name, xlabel="step", ylabel="loss", ylim=(0, 2.2))
+        for value, style, label in (("train_loss", "C0--", "training"), ("val_loss", "C1-", "validation")):
+            panel.plot(at, values[value].T, style, linewidth=0.8, alpha=0.5)
+            panel.plot(at, values[value].mean(0), style, linewidth=2.5, label=label)
+        panel.set(title=name, xlabel="step", ylabel="loss [nats]", xlim=(0, 1.02 * steps), ylim=(0, 2.2))
         panel.grid(alpha=0.3)
     axes[names[0]].legend(loc="lower left")
     bias, variance = (np.array([measured[name][part] for name in names]) for part in ("bias", "variance"))

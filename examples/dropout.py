@@ -4,7 +4,7 @@ On 1,000 images the validation loss of a network without dropout turns and rises
 slowly and keeps the loss down, while the accuracies are much alike. (Training figures are taken with units dropped, and
 so begin worse than those of validation.) The units that stay are divided by the probability of staying, 1 - rate, in
 training, so that nothing is rescaled when predicting. That keeps the mean of a layer's outputs but raises their spread,
-layer by layer, and SELU no longer normalises itself; alpha dropout keeps mean and spread.
+which moves the next layer's mean too: SELU no longer normalises itself. Alpha dropout keeps mean and spread.
 
   python examples/dropout.py
   python examples/dropout.py --samples 5000 --epochs 20 --seeds 1

@@ -65,7 +65,7 @@ def draw(measured: Measured, patience: int) -> Any:
     curves.plot(best, right["val_loss"][best - 1], "k*", markersize=16, label=f"best epoch: {best}")
     curves.axvspan(best, stop, color="0.5", alpha=0.2, label=f"patience of {patience} epochs")
     curves.axvline(stop, color="k", linestyle=":", label=f'stop with monitor="val_loss": {stop}')
-    curves.set(xlabel="epoch", ylabel="loss", title="The losses part", xlim=(0, len(epochs) + 1))
+    curves.set(xlabel="epoch", ylabel="loss [nats]", title="The losses part", xlim=(0, len(epochs) + 1))
     curves.set_ylim(bottom=0)
     curves.legend()
     for place, runs in enumerate(measured.values()):
@@ -73,7 +73,7 @@ def draw(measured: Measured, patience: int) -> Any:
         left.bar(place, np.mean(losses), color=f"C{place + 2}", alpha=0.6)
         left.plot([place] * len(losses), losses, "k.", label="each seed" if place == 0 else None)
     left.set_xticks(range(len(measured)), [name.replace(", ", ",\n").replace("s r", "s\nr") for name in measured])
-    left.set(ylabel="loss on the test images", xlabel="monitor", title="What is left after training")
+    left.set(ylabel="loss on the test images [nats]", xlabel="monitor", title="What is left after training")
     left.legend()
     return figure
 

@@ -2,8 +2,8 @@
 
 The members either start from different weights, each trained by itself, or are snapshots of one training whose learning
 rate falls to 0 and restarts, taken before each restart. The mean of the members' probabilities has a lower
-cross-entropy than any of them, and the lower, the more they are. The accuracy of networks trained apart rises by a
-percent or two; that of snapshots hardly, but they cost a third of the epochs. Two that seldom differ help little.
+cross-entropy than any of them, and the lower, the more they are. The accuracy of networks trained apart rises by about
+two percent; that of snapshots hardly above the latest one's, but they cost a third of the epochs and differ less.
 
   python examples/ensembles.py
   python examples/ensembles.py --members 12 --seeds 1

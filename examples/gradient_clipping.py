@@ -78,7 +78,7 @@ def draw(descents: dict[str, td.diagnostics.Descent], clipped: dict[str, Clipped
     cliff.contourf(a, b, recurrent((td.tensor(a), td.tensor(b))).numpy(), levels=25, cmap="Greys", vmax=0.8)
     for name, (path, _) in descents.items():
         cliff.plot(*path.T, ".-", linewidth=1, label=name)
-    cliff.set(title="A cliff", xlabel="weight", ylabel="bias", xlim=(4.4, 5.8), ylim=(-2.9, -2.0))
+    cliff.set(title="A cliff (dark: great loss)", xlabel="weight", ylabel="bias", xlim=(4.4, 5.8), ylim=(-2.9, -2.0))
     for colour, name in (("C1", "clipvalue"), ("C2", "clipnorm")):
         (arrow,) = clip([td.tensor([0.9, 100.0])], CLIPPINGS[name])
         arrows.annotate("", arrow, (0, 0), arrowprops={"color": colour, "width": 2})

@@ -89,7 +89,7 @@ def draw(results: dict[str, dict[str, Measured]]) -> Any:
         ax.set_yscale("log")
         ax.grid(alpha=0.3)
     axes[0].legend(loc="lower left")
-    axes[2].set(title="What comes of it", xlabel="training loss of the last epoch (whiskers: all seeds)")
+    axes[2].set(title="What comes of it", xlabel="last training loss [nats] (whiskers: all seeds)")
     axes[2].set_yticks(range(len(INITIALIZERS)), INITIALIZERS)
     axes[2].axvline(np.log(10), color="0.5", linestyle=":", label="guessing")
     axes[2].invert_yaxis()
@@ -100,16 +100,15 @@ def draw(results: dict[str, dict[str, Measured]]) -> Any:
 def main(arguments: list[str] | None = None) -> dict[str, dict[str, Measured]]:
     """Measure what the options ask for; return it by activation and initializer."""
     counts = {"layers": (10, "hidden layers"), "epochs": (2, "of training"), "seeds": (3, "networks of each kind")}
-    counts |= {"samples": (1600, "images to train on, at most 5,000")}
+    counts |= {"samples": (1600, "images to train on")}
     options = lesson.parser(__doc__, "initializers", **counts).parse_args(arguments)
-    images = lesson.images(options.samples)
-    x = (images.x_train - images.x_train.mean()) / images.x_train.std()
+    images = lesson.standardized(lesson.images(options.samples))
     results: dict[str, dict[str, Measured]] = {}
     print(f"{'':20} {'signal, first':>14} {'last layer':>11} {'units apart':>12} {'loss':>6}")
     for activation in ACTIVATIONS:
         results[activation] = {}
         for title, initializer in INITIALIZERS.items():
-            results[activation][title] = measure(activation, initializer, x, images.y_train, options)
+            results[activation][title] = measure(activation, initializer, *images[:2], options)
             signal, loss, apart = (part.mean(0) for part in results[activation][title])
             print(f"{activation}, {title:14} {signal[0]:14.2g} {signal[-1]:11.1e} {apart:12.2g} {loss:6.2f}")
     lesson.save(draw(results), options.out)

@@ -60,8 +60,8 @@ def draw(measured: Measured) -> Any:
         lower.plot(rates, shown.T, "o", color="0.6", markersize=4)
         lower.plot(rates, np.median(shown, 0), "k-", linewidth=2, label="median over seeds (grey: each)")
         lower.axvline(curve.suggestion, color="C3", linestyle="--", label=f"suggestion: {curve.suggestion:.1e}")
-        lower.set(title=f"{name}: trained with each rate", ylim=(0.3, 3.1))
-        lower.set(xlabel="learning rate", ylabel="validation loss")
+        lower.set(title=f"{name}: trained with each rate", ylim=(0.3, 3.7))
+        lower.set(xlabel="learning rate", ylabel="validation loss [nats] (3: or more)")
         lower.legend(loc="upper center")
         lower.grid(alpha=0.3)
     return figure

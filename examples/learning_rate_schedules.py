@@ -89,7 +89,8 @@ def draw(measured: Measured, rates: dict[str, Any], steps: int) -> Any:
         axes["losses"].plot(epochs, losses.T, color=f"C{number}", linewidth=0.8, alpha=0.4)
         axes["losses"].plot(epochs, losses.mean(0), color=f"C{number}", linewidth=2.5, label=name)
     axes["rates"].set(title="Four schedules of one training", xlabel="step", ylabel="learning rate", ylim=(-0.01, 0.29))
-    axes["losses"].set(title="Thin: each seed. Thick: mean.", xlabel="epoch", ylabel="validation loss", ylim=(0.4, 1.5))
+    axes["losses"].set(title="What comes of them (thin: each seed)", xlabel="epoch", ylim=(0.4, 1.5))
+    axes["losses"].set_ylabel("validation loss [nats]")
     axes["rates"].legend(ncols=2)
     axes["losses"].legend()
     return figure

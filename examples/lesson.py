@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#0
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=COLOURS)
 
 CLASS_NAMES = td.datasets.sample.class_names
+MOST = 5000  # images to train on: those that follow are for validation
+FORMATS = ("png", "svg", "pdf", "jpg", "webp")  # of a picture
 
 
 class Images(NamedTuple):
@@ -34,36 +37,71 @@ class Images(NamedTuple):
     y_test: np.ndarray
 
 
-def images(samples: int = 5000) -> Images:
+def images(samples: int = MOST) -> Images:
     """Return the embedded images of Fashion-MNIST: so many to train on, 1,000 others to validate and 1,000 to test."""
     (x, y), (x_test, y_test) = td.datasets.sample.load_data()
     x, x_test = (part.astype("float32") / 255 for part in (x, x_test))
-    return Images(x[:samples], y[:samples], x[5000:], y[5000:], x_test, y_test)
+    some = slice(min(samples, MOST))
+    return Images(x[some], y[some], x[MOST:], y[MOST:], x_test, y_test)
 
 
-def parser(description: str | None, name: str, **counts: tuple[int, str]) -> argparse.ArgumentParser:
-    """Return a parser of a lesson's options: ``--out``, ``--seed`` and its counts, each a default and what it is."""
+def standardized(given: Images) -> Images:
+    """Return the images with mean 0 and standard deviation 1, both over all pixels of those to train on."""
+    mean, std = given.x_train.mean(), given.x_train.std()
+    return given._replace(**{name: (getattr(given, name) - mean) / std for name in ("x_train", "x_valid", "x_test")})
+
+
+def parser(
+    description: str | None, name: str, **counts: tuple[int, str] | tuple[int, str, int]
+) -> argparse.ArgumentParser:
+    """Return a parser of a lesson's options: ``--out``, ``--seed`` and counts: a default, what it is, the least (1)."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for count, (default, meaning) in counts.items():
-        made.add_argument(f"--{count}", type=_count, default=default, help=f"{meaning} (default {default})")
-    made.add_argument("--seed", type=int, default=0, help="of the weights, the order of the samples, the noise")
-    picture = Path("gallery") / f"{name}.png"
-    made.add_argument("--out", type=Path, default=picture, help=f"the picture's file (default {picture})")
+    for count, (default, meaning, *rest) in counts.items():
+        least, most = (int(rest[0]) if rest else 1), (MOST if count == "samples" else None)
+        shown = f"{meaning}, at most {MOST:,}" if most else meaning
+        made.add_argument(f"--{count}", type=integer(least, most), default=default, help=f"{shown} (default {default})")
+    seed = "of the weights, the order of the samples, the noise (default 0)"
+    made.add_argument("--seed", type=integer(0, 10**9), default=0, help=seed)
+    out = str(Path("gallery") / f"{name}.png")
+    made.add_argument("--out", type=picture(*FORMATS), default=out, help=f"the picture's file (default {out})")
     return made
 
 
-def _count(text: str) -> int:
-    """Return an integer of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no integer of at least 1")
-    return int(text)
+def integer(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return an option's type: an integer of at least ``least`` and at most ``most``."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+            reach = f"of at least {least}" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"{text!r} is no integer {reach}")
+        return int(text)
+
+    return read
+
+
+def picture(*formats: str) -> Callable[[str], Path]:
+    """Return an option's type: a file of one of the formats, in a folder that can be written to or made."""
+
+    def read(text: str) -> Path:
+        path = Path(text)
+        if path.suffix[1:].lower() not in formats:
+            raise argparse.ArgumentTypeError(f"{text!r} does not end in one of .{', .'.join(formats)}")
+        folder = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+        if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
+            raise argparse.ArgumentTypeError(f"{text!r} cannot be written")  # before all the work, not after it
+        return path
+
+    return read
 
 
 def save(figure: Any, path: Path) -> None:
     """Write a picture, and say where it is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=110)
+    except OSError as error:
+        sys.exit(f"no picture was written: {error}")
     plt.close(figure)
     print(f"see {path}")
 

@@ -83,13 +83,13 @@ def draw(runs: Runs, rates: tuple[float, ...]) -> plt.Figure:
     small.set_ylim(0)
     large.set(yscale="log", xlim=(0, 40), ylim=(0.3, 1e6))
     accuracy.axhline(10, color="0.6", linestyle=":", label="chance")
-    accuracy.set(title="A dot a network", xlabel="learning rate", ylabel="validation accuracy [%]")
-    accuracy.set_ylim(0)
+    accuracy.set(title="What comes of it, a dot a network", xlabel="learning rate", ylabel="validation accuracy [%]")
+    accuracy.set(ylim=(0, 110), yticks=range(0, 101, 20))
     accuracy.set_xscale("log")
     accuracy.minorticks_off()
     accuracy.set_xticks(rates, [f"{rate:g}" for rate in rates])
     for axis in (small, large, accuracy):
-        axis.legend()
+        axis.legend(ncols=2 if axis is accuracy else 1)
         axis.grid(alpha=0.3)
     return figure
 

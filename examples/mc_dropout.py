@@ -3,7 +3,7 @@
 Predictions with dropout active differ from pass to pass. Their mean is a better prediction: its accuracy is much the
 same, its cross-entropy falls with the number of passes and, after some ten, lies below that of the one prediction
 without dropping. A network trained without dropout is far too sure of itself; one with dropout hardly, and the mean of
-the passes is rather too modest. The predictive entropy, that of the mean, sorts the images: of the surest half nearly
+the passes is rather too modest. The predictive entropy H, that of the mean, sorts the images: of the surest half nearly
 all are right, so a network that may pass the others on to a human is worth more than its accuracy tells. The whiskers
 of the bars are the standard deviation over the passes.
 
@@ -84,7 +84,7 @@ def draw(found: Measured, y: np.ndarray, x: np.ndarray) -> plt.Figure:
         cells = grid[row].subgridspec(1, 12, width_ratios=[1, 0.7, 1] * 4).subplots().reshape(4, 3)
         for (image, gap, bars), n in zip(cells, chosen, strict=True):
             image.imshow(x[n], cmap="Greys")
-            image.set_title(f"{CLASS_NAMES[y[n]]}\nentropy {entropy[n]:.2f}", fontsize=10)
+            image.set_title(f"{CLASS_NAMES[y[n]]}\nH = {entropy[n]:.2f} nats", fontsize=10)
             top = np.argsort(mean[n])[-3:]
             bars.barh([CLASS_NAMES[c] for c in top], 100 * mean[n, top], xerr=100 * std[n, top], color="C2")
             bars.set(xlim=(0, 100), xlabel="probability [%]")
@@ -95,7 +95,7 @@ def draw(found: Measured, y: np.ndarray, x: np.ndarray) -> plt.Figure:
 
 def main(arguments: list[str] | None = None) -> Measured:
     """Measure and draw what the options ask for; return what was measured."""
-    counts = {"samples": (2000, "training images"), "epochs": (30, "of each network"), "passes": (100, "at most")}
+    counts = {"samples": (2000, "training images"), "epochs": (30, "of each network"), "passes": (100, "at most", 2)}
     options = lesson.parser(__doc__, "mc_dropout", **counts).parse_args(arguments)
     td.utils.set_random_seed(options.seed)
     images = lesson.images(options.samples)

@@ -1,7 +1,8 @@
 """Draw the paths of the optimizers down a long, narrow valley and along the Rosenbrock function's bend.
 
-Plain gradient descent crosses the valley slowly, momentum overshoots it, the adaptive optimizers scale both directions
-alike. Every optimizer starts at the same point, which none of them changes. Animated, it shows who is fast when.
+Plain gradient descent soon reaches the valley's floor and creeps along it; momentum overshoots, and is fast; the
+adaptive optimizers (Adagrad to Nadam) scale both directions alike and make for the minimum at once. Along the bend
+momentum comes closest, and Lion, whose steps all have one length, jumps about the minimum.
 
   python examples/optimizer_paths.py
   python examples/optimizer_paths.py --optimizers sgd,adam,lion --steps 400 --out paths.png
@@ -53,10 +54,10 @@ FUNCTIONS = (
 
 def descend(names: list[str], steps: int) -> Descents:
     """Let each optimizer descend each function."""
-    return {
-        title: {name: td.minimize(f, np.array(start), OPTIMIZERS[name](), steps=steps) for name in names}
-        for title, f, start, *_ in FUNCTIONS
-    }
+    found: Descents = {}
+    for title, f, start, *_ in FUNCTIONS:
+        found[title] = {name: td.minimize(f, np.array(start), OPTIMIZERS[name](), steps=steps) for name in names}
+    return found
 
 
 def draw(descents: Descents) -> Any:
@@ -97,14 +98,13 @@ def main(arguments: list[str] | None = None) -> Descents:
 
     def chosen(text: str) -> list[str]:
         names = [name.strip() for name in text.split(",")]
-        for name in names:
-            if name not in OPTIMIZERS:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(OPTIMIZERS)}")
+        if unknown := [name for name in names if name not in OPTIMIZERS]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(OPTIMIZERS)}")
         return names
 
     parser = lesson.parser(__doc__, "optimizer_paths", steps=(300, "steps of each"), every=(10, "steps a frame"))
     parser.add_argument("--optimizers", type=chosen, default=list(OPTIMIZERS), help="which, as sgd,adam (default: all)")
-    parser.add_argument("--animate", type=Path, metavar="FILE.gif", help="write a moving picture too")
+    parser.add_argument("--animate", type=lesson.picture("gif"), metavar="FILE.gif", help="write a moving picture too")
     options = parser.parse_args(arguments)
     descents = descend(options.optimizers, options.steps)
     for title, by_name in descents.items():

@@ -58,7 +58,7 @@ def draw(measured: Measured) -> Any:
         upper.plot(epochs, values["val_loss"].T, style, color=f"C{number}", linewidth=1, alpha=0.45)
         upper.plot(epochs, values["val_loss"].mean(0), style, color=f"C{number}", linewidth=3, label=name)
         lower.step(epochs, values["learning_rate"].T, style, color=f"C{number}", where="mid", linewidth=1.5)
-    upper.set(ylabel="validation loss", title="Thin: each seed. Thick: their mean.")
+    upper.set(ylabel="validation loss [nats]", title="What comes of the rates below (thin: each seed)")
     upper.legend()
     lower.set(yscale="log", xlabel="epoch", ylabel="learning rate of the epoch")
     for panel in (upper, lower):

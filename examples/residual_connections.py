@@ -78,7 +78,7 @@ def draw(measured: Measured) -> Any:
         panel.grid(alpha=0.3)
     axes[0].set(title="Signal before training", yscale="log", xlabel="layer", ylabel="deviation of the outputs")
     axes[1].set(title="Gradient before training", yscale="log", xlabel="layer", ylabel="norm of the kernel's gradient")
-    axes[2].set(title="Training (no line: far above)", xlabel="epoch", ylabel="training loss", ylim=(0, 2.6))
+    axes[2].set(title="Training (no line: far above)", xlabel="epoch", ylabel="training loss [nats]", ylim=(0, 2.6))
     axes[2].xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend(title="median over seeds, least to greatest")
     return figure

@@ -62,7 +62,7 @@ def compare(images: lesson.Images, rare: int, neighbors: int, epochs: int, seed:
     new = td.datasets.smote(x, y, k_neighbors=neighbors, sampling={SHIRT: len(shirts)}, seed=seed)
     samples = ((x, y), (x, y), (np.concatenate([x, x[again]]), np.concatenate([y, y[again]])), new, images[:2])
     weights = (1, len(shirts) / rare, 1, 1, 1)
-    scores = [score(part, weight, images, epochs, seed) for part, weight in zip(samples, weights, strict=True)]
+    scores = [score(*each, images, epochs, seed) for each in zip(samples, weights, strict=True)]
     return np.array(scores), (x[:rare], new[0][len(y) :])
 
 
@@ -82,12 +82,12 @@ def draw(scores: np.ndarray, old: np.ndarray, new: np.ndarray, neighbors: int) -
         plane.plot(*points.T, style, label=name)
     plane.set(title=f"Each with {neighbors} neighbours", xlabel="first feature", ylabel="second feature")
     for k, name in enumerate(("accuracy, all classes", "recall, shirts", "precision, shirts")):
-        marks.plot(100 * scores[:, :, k].mean(0), f"C{k}-", label=name)
-        marks.plot(100 * scores[:, :, k].T, f"C{k}o", markersize=4)
-    marks.set(title="Test images, a dot a run", ylabel="share [%]", ylim=(0, 118))
-    marks.set_xticks(range(len(WAYS)), WAYS, rotation=15)
-    plane.legend()
-    marks.legend()
+        at, shares = np.arange(len(WAYS)) + 0.2 * k - 0.2, 100 * scores[:, :, k]
+        marks.plot(at, shares.mean(0), f"C{k}_", markersize=16, markeredgewidth=3, label=name)
+        marks.plot(at, shares.T, f"C{k}o", markersize=4)
+    marks.set(title="Test images (dash: mean)", ylabel="share [%]", ylim=(0, 118), xticks=range(5), xticklabels=WAYS)
+    for axis in (plane, marks):
+        axis.legend()
     for k, (first, second) in enumerate(parents(new[:6], old)):
         cells = grid[1].subgridspec(2, 3, wspace=0.15)[k].subgridspec(1, 3, wspace=0).subplots()
         for cell, image, title in zip(cells, (old[first], new[k], old[second]), ("shirt", "new", "shirt"), strict=True):
@@ -104,9 +104,9 @@ def main(arguments: list[str] | None = None) -> np.ndarray:
     options = parser.parse_args(arguments)
     images = lesson.images(options.samples)
     if not options.neighbors < options.rare <= (images.y_train == SHIRT).sum():
-        parser.error(f"argument --rare: {options.rare} is not above --neighbors, or there are fewer shirts")
+        parser.error(f"argument --rare: {options.rare} is not above --neighbors, or more than all shirts")
     sizes = (options.rare, options.neighbors, options.epochs)
-    runs = [compare(images, *sizes, seed) for seed in range(options.seed, options.seed + options.seeds)]
+    runs = [compare(images, *sizes, options.seed + i) for i in range(options.seeds)]
     scores = np.array([run[0] for run in runs])
     print(f"{'':14} {'accuracy':>16} {'recall (shirts)':>16} {'precision':>16}")
     for i, way in enumerate(WAYS):

@@ -94,7 +94,7 @@ def draw(measured: dict[str, Measured]) -> Any:
             panel.plot(epochs, mean, style, color=colour, label=way, linewidth=2)
             panel.fill_between(epochs, mean - spread, np.minimum(mean + spread, 100), color=colour, alpha=0.15)
         panel.set(title=f"{kind} network, {count} images", ylim=(40 if count == 20 else 90, 100.5))
-        panel.set(xlabel="epoch of B", ylabel="accuracy on test images, %")
+        panel.set(xlabel="epoch of B", ylabel="accuracy on test images [%]")
         panel.grid(alpha=0.3)
     axes[0, -1].legend(loc="lower right", title="mean and standard deviation over seeds")
     return figure

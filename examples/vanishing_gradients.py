@@ -92,7 +92,7 @@ def draw(results: dict[str, Measured]) -> Any:
             ax.fill_between(at, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
     axes[0].set(title="Gradient at the start", xlabel="layer", ylabel="norm of the kernel's gradient", yscale="log")
     axes[1].set(title="Signal at the start", xlabel="layer", ylabel="std of an output over the images", yscale="log")
-    axes[2].set(title="What comes of it", xlabel="epoch", ylabel="training loss")
+    axes[2].set(title="What comes of it", xlabel="epoch", ylabel="training loss [nats]")
     for ax in axes:
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
@@ -104,12 +104,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Measured]:
     """Measure what the options ask for; return it by network."""
     counts = {"layers": (20, "hidden layers"), "epochs": (3, "of training"), "seeds": (2, "networks of each kind")}
     options = lesson.parser(__doc__, "vanishing_gradients", samples=(3000, "images"), **counts).parse_args(arguments)
-    images = lesson.images(options.samples)
-    x = (images.x_train - images.x_train.mean()) / images.x_train.std()
+    images = lesson.standardized(lesson.images(options.samples))
     results = {}
     print(f"{'':20} {'gradient, first':>15} {'last layer':>11} {'signal, last':>13} {'loss':>6}")
     for title in NETWORKS:
-        results[title] = measure(title, x, images.y_train, options)
+        results[title] = measure(title, *images[:2], options)
         gradient, signal, loss = (values.mean(0) for values in results[title])
         print(f"{title:20} {gradient[0]:15.1e} {gradient[-1]:11.1e} {signal[-1]:13.1e} {loss[-1]:6.2f}")
     lesson.save(draw(results), options.out)

@@ -1,9 +1,9 @@
 """Penalise the weights: none, L2, L1 and the elastic net (both) on few samples whose labels are partly wrong.
 
 A network that can memorise learns the wrong labels too, and pays for it on new images. Each penalty makes memorising
-dearer. L2 shrinks all weights and leaves few at 0, most of these in units that it gave up whole; L1 takes most weights
-there, in all units; the elastic net lies between. Gradient steps leave a weight hovering about 0, not on it, so "at 0"
-means nearer than 0.001. The cross-entropy is without the penalty, which the loss that fit reports contains. With
+dearer. L2 shrinks all weights and leaves a third at 0, most of these in units that it gave up whole; L1 takes most
+weights there, in all units; the elastic net lies between. Gradient steps leave a weight hovering about 0, not on it, so
+"at 0" means nearer than 0.001. The cross-entropy is without the penalty, which the loss that fit reports contains. With
 --wrong-labels 0 the accuracies hardly differ, and only the cross-entropy improves.
 
   python examples/weight_penalties.py

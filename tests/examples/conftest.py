@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -22,3 +23,17 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType
     for name in set(sys.modules) - before:
         if (EXAMPLES / f"{name}.py").exists():
             del sys.modules[name]
+
+
+@pytest.fixture
+def correct(load: Callable[[str], ModuleType]) -> Callable[..., list[tuple[float, float]]]:
+    """Return what runs one correction of a script with options, and returns its pairs of numbers."""
+
+    def run(script: str, name: str, **options: int) -> list[tuple[float, float]]:
+        figure, panel = load("lesson").plt.subplots()
+        try:
+            return [*getattr(load(script), name)(panel, argparse.Namespace(seed=0, **options)).values()]
+        finally:
+            load("lesson").plt.close(figure)
+
+    return run
