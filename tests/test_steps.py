@@ -488,3 +488,13 @@ def test_only_training_records_a_graph() -> None:
     assert model(X).requires_grad
     with td.no_grad():
         assert not model(X).requires_grad
+
+
+def test_the_names_of_the_metrics_go_with_the_values_that_evaluate_returns() -> None:
+    model = td.Sequential([td.layers.Dense(1)])
+    assert model.metrics_names == []
+    model.compile("sgd", "mse", metrics=["mae"], weighted_metrics=["mae"])
+    x, y = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
+    values = dict(zip(model.metrics_names, model.evaluate(x, y, verbose=0), strict=True))
+    assert list(values) == ["loss", "mae", "weighted_mae"]
+    assert values == model.evaluate(x, y, verbose=0, return_dict=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.graph import GradMode, Primitive, is_grad_enabled
+from tinygrad_dnn.graph import GradMode, Primitive, is_grad_enabled, modes
 from tinygrad_dnn.ops.shape import RESHAPE
 from tinygrad_dnn.tensor import Tensor, apply, as_tensor
 
@@ -19,6 +19,7 @@ class _Depth(threading.local):
 
 
 _depth = _Depth()
+modes.append(lambda: _depth.value > 0)
 
 
 def _freed(xp: Any) -> Any:
@@ -27,6 +28,11 @@ def _freed(xp: Any) -> Any:
 
 # Stands where a graph was recorded and has been given back after a backward pass.
 _FREED = Primitive("freed", _freed)
+
+
+def is_freed(x: Tensor) -> bool:
+    """Tell whether the graph that a Tensor was computed by has been given back."""
+    return x._primitive is _FREED
 
 
 def _graph(outputs: Sequence[Tensor]) -> list[Tensor]:

@@ -21,14 +21,17 @@ class Recorder(Protocol):
     def applied(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], out: Tensor) -> None:
         """A primitive was applied; of an assignment ``out`` is what the first input is about to hold."""
 
-    def shared(self, source: Tensor) -> None:
-        """Another Tensor is about to hold the array of this one."""
+    def shared(self, source: Tensor, new: Tensor) -> None:
+        """Another Tensor holds the array of this one."""
 
     def copied(self, source: Tensor) -> None:
         """Another Tensor is about to be made of the values of this one."""
 
     def read(self, source: Tensor) -> None:
         """The values of a Tensor are about to leave for the host."""
+
+    def graded(self, source: Tensor) -> None:
+        """The gradient that a Tensor has accumulated is about to be read or replaced."""
 
 
 class _ThreadState(threading.local):

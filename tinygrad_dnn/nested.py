@@ -54,9 +54,8 @@ def map_leaves(
             key: map_leaves(function, part, *(other[key] for other in others), leaf=leaf)
             for key, part in structure.items()
         }
-    return type(structure)(
-        [map_leaves(function, *parts, leaf=leaf) for parts in zip(structure, *others, strict=True)]
-    )
+    make = getattr(type(structure), "_make", type(structure))  # a named tuple is not made of one list
+    return make([map_leaves(function, *parts, leaf=leaf) for parts in zip(structure, *others, strict=True)])
 
 
 def named_leaves(structure: Any, name: str) -> Iterator[tuple[str, Any]]:

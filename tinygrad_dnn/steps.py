@@ -58,8 +58,9 @@ class Learner(Layer):
                 dict of such lists or single metrics.
             weighted_metrics: The same, but weighted by sample and class weights.
             run_eagerly: Run every step operation by operation, as when a step of one's own is to be looked into.
-            jit_compile: Whether the steps are recorded and then run as programs, see ``td.jit``; "auto" leaves out the
-                steps that a subclass defines, which may do more than compute.
+            jit_compile: Whether the steps are recorded and then run as programs, see ``td.jit``: as NumPy calls with
+                "auto", which leaves out the steps that a subclass defines, since they may do more than compute; as
+                machine code with True, which needs llvmlite.
 
         Raises:
             ValueError: A name is unknown; nothing has changed then.
@@ -97,6 +98,12 @@ class Learner(Layer):
         known = {id(metric) for metric in compiled}
         return compiled + [m for m in vars(self).values() if isinstance(m, Metric) and id(m) not in known]
 
+    @property
+    def metrics_names(self) -> list[str]:
+        """What the history calls the running means, in the order in which ``evaluate`` returns them."""
+        named = {id(metric): name for name, metric in self._objectives.named.items()} if self._compiled else {}
+        return [named.get(id(metric), metric.name) for metric in self.metrics]
+
     def reset_metrics(self) -> None:
         """Begin all running means anew; ``fit`` does so at each epoch."""
         for metric in self.metrics:
@@ -104,12 +111,14 @@ class Learner(Layer):
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
-    def run_step(self, name: str, data: Any) -> Any:
+    def run_step(self, name: str, data: Any, moment: object | None = None) -> Any:
         """Make one step: by the program that stands for it, unless the model is to run eagerly.
 
         Args:
             name: "train_step", "test_step" or "predict_step".
             data: x, (x, y) or (x, y, sample_weight), Tensors.
+            moment: Stands for a moment since which nothing but steps has run, so that attributes of layers and the like
+                have been looked at since; None if anything may have changed.
         """
         own = name in vars(self) or getattr(type(self), name) is not getattr(Learner, name)
         if self.run_eagerly or not self._jit_compile or (own and self._jit_compile == "auto"):
@@ -117,8 +126,8 @@ class Learner(Layer):
         if self._programs is None:
             self._programs = {}
         if name not in self._programs:
-            self._programs[name] = Jitted(_Step(self, name))
-        return self._programs[name](data)
+            self._programs[name] = Jitted(_Step(self, name), native=self._jit_compile is True)
+        return self._programs[name].since(moment, (data,), {})
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Learn from one batch; override it for another way of learning.
@@ -206,8 +215,7 @@ class Learner(Layer):
     def get_metrics_result(self) -> dict[str, Any]:
         """Return the running means, 0-d Tensors by name."""
         with no_grad():
-            named = {id(metric): name for name, metric in self._objectives.named.items()} if self._compiled else {}
-            return {named.get(id(metric), metric.name): metric.result() for metric in self.metrics}
+            return {name: metric.result() for name, metric in zip(self.metrics_names, self.metrics, strict=True)}
 
     def _end(self, objective: Objective) -> str:
         """Return what an error calls one of its outputs, or the model that has only one."""

@@ -191,7 +191,7 @@ class Tensor(Operators):
 
     data: Array
     _requires_grad: bool = False
-    grad: Tensor | None = None
+    _grad: Tensor | None = None
     # What softmax and sigmoid remember of their input, ("softmax" or "sigmoid", logits): cross-entropy is exact only
     # from logits, and a model that ends in a probability still has to train on them.
     _logits: tuple[str, Tensor] | None = None
@@ -203,7 +203,7 @@ class Tensor(Operators):
 
     # What changes from step to step, and what a program reads anew.
     _unwatched: ClassVar = frozenset(
-        {"data", "grad", "_logits", "_primitive", "_inputs", "_attributes", "_serial", "_assigned"}
+        {"data", "_grad", "_logits", "_primitive", "_inputs", "_attributes", "_serial", "_assigned"}
     )
 
     __hash__ = object.__hash__
@@ -332,9 +332,23 @@ class Tensor(Operators):
 
     def detach(self) -> Tensor:
         """Return a Tensor of the same value through which no gradient flows."""
+        out = Tensor._wrap(self.data)
         if graph_state.recorder is not None:
-            graph_state.recorder.shared(self)
-        return Tensor._wrap(self.data)
+            graph_state.recorder.shared(self, out)
+        return out
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What ``backward`` accumulated, a Tensor of the same shape, or None; it may be set."""
+        if graph_state.recorder is not None:
+            graph_state.recorder.graded(self)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if graph_state.recorder is not None:
+            graph_state.recorder.graded(self)
+        self._grad = value
 
     @property
     def requires_grad(self) -> bool:

@@ -7,16 +7,19 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from tinygrad_dnn.jit.agreeing import agree
 from tinygrad_dnn.jit.compiling import Jitted, jit
 from tinygrad_dnn.jit.interpret import Interpreted
 from tinygrad_dnn.jit.program import Instruction, Program, Value
-from tinygrad_dnn.jit.recording import CannotRecordError, Output, Recording, Settled, record, users_place
+from tinygrad_dnn.jit.recording import CannotRecordError, Given, Output, Recording, Settled, record, users_place
 from tinygrad_dnn.jit.replay import Replay
 from tinygrad_dnn.jit.simplifying import simplify
 from tinygrad_dnn.jit.watch import Watch
+from tinygrad_dnn.jit.whole import Whole
 
 __all__ = [
     "CannotRecordError",
+    "Given",
     "Instruction",
     "Interpreted",
     "Jitted",
@@ -27,6 +30,8 @@ __all__ = [
     "Settled",
     "Value",
     "Watch",
+    "Whole",
+    "agree",
     "jit",
     "record",
     "simplify",
@@ -37,8 +42,8 @@ __all__ = [
 class _CallableModule(ModuleType):
     """A module that is a decorator as well."""
 
-    def __call__(self, function: Any) -> Jitted:
-        return jit(function)
+    def __call__(self, function: Any, native: bool = False) -> Jitted:
+        return jit(function, native)
 
 
 sys.modules[__name__].__class__ = _CallableModule

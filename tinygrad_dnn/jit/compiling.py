@@ -3,39 +3,76 @@
 from __future__ import annotations
 
 import functools
-import traceback
+import importlib.util
+import os
+import random
+import sys
+import threading
+import types
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_dnn import backend as backends
-from tinygrad_dnn import nested
-from tinygrad_dnn.graph import modes, state
+from tinygrad_dnn.graph import state
+from tinygrad_dnn.jit.agreeing import recorded_twice, reproduces
+from tinygrad_dnn.jit.calls import Call, Run
 from tinygrad_dnn.jit.interpret import Interpreted
-from tinygrad_dnn.jit.program import Instruction, Program, Value
-from tinygrad_dnn.jit.recording import CannotRecordError, Output, Recording, Settled, record, users_place
+from tinygrad_dnn.jit.program import Program
+from tinygrad_dnn.jit.recording import CannotRecordError, Recording, Settled
 from tinygrad_dnn.jit.replay import Replay
 from tinygrad_dnn.jit.simplifying import simplify
 from tinygrad_dnn.jit.watch import Watch
 from tinygrad_dnn.tensor import Tensor
 
-Run = Callable[[Sequence[Any]], list[Any]]
-
 # With more, the function is called with something that differs each time, and recording costs more than it gains.
 _MOST_PROGRAMS = 64
 
+# So often in a row a recording may be of no use for more than one call.
+_MOST_WASTED = 4
+
+# What all functions may draw from.
+_CHANCE = (random.random.__self__, np.random.random_sample.__self__)  # type: ignore[attr-defined]
+
+
 @dataclass
 class _Entry:
-    """What is known of calls with one signature: the program and its run, or none where the function cannot be one."""
+    """What is known of calls with one signature.
 
-    recording: Recording | None
-    program: Program | None
-    run: Run | None
-    watch: Watch | None
-    settled: Settled | None = None  # the call that showed that it cannot be a program, and counts
+    Attributes:
+        recording: The function recorded; None where it cannot be, or not yet.
+        program: The program as it is run.
+        run: What runs it.
+        watch: What the recording depends on; None if nothing can make the function a program.
+        gradients: The Tensors whose ``grad`` the program reads, with what it was.
+        changed: The identities of the Tensors that the program changes.
+        counts: Numbers that Python holds and that the call changed, by name.
+        again: Whether the next call is to be recorded, since the one that was built something.
+        calls: How many calls it has answered.
+        wasted: How many entries before it, without a break, were of no use.
+        looked_at: The moment since which its watch has been looked at.
+    """
+
+    recording: Recording | None = None
+    program: Program | None = None
+    run: Run | None = None
+    watch: Watch | None = None
+    gradients: list[tuple[Tensor, Tensor | None]] = field(default_factory=list)
+    changed: frozenset[int] = frozenset()
+    counts: list[str] = field(default_factory=list)
+    again: bool = False
+    calls: int = 0
+    wasted: int = 0
+    looked_at: object | None = None
+
+    def holds(self) -> bool:
+        """Tell whether nothing has changed that it depends on."""
+        if self.again or self.watch is None:
+            return not self.again
+        return all(tensor._grad is gradient for tensor, gradient in self.gradients) and self.watch.same()
 
 
 class Jitted:
@@ -43,108 +80,162 @@ class Jitted:
 
     Attributes:
         function: The function itself.
+        native: Whether its programs become machine code where they can.
+
+    Example:
+        >>> double = td.jit(lambda x: x * 2)
+        >>> double(td.ones(1)), double.function(3)
+        (Tensor([2.], dtype=float32), 6)
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, function)
+    _unwatched: ClassVar = frozenset({"_entries", "_owners", "_warned", "_lock"})
+
+    def __init__(self, function: Callable[..., Any], native: bool = False) -> None:
+        functools.update_wrapper(self, function, updated=())  # what an object holds is its own
         self.function = function
+        self.native = native
         self._entries: dict[Any, _Entry] = {}
+        self._owners: dict[int, Any] = {}  # the objects that signatures name by identity
         self._warned = False
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        return Jitted, (self.function, self.native)  # a copy records its own programs
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        return self if owner is None else types.MethodType(self, owner)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the function returns for these arguments."""
+        return self.since(None, args, kwargs)
+
+    def since(self, moment: object | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call it, looking for changes of what Python holds only once for each program since a moment.
+
+        Args:
+            moment: Any object that stands for a moment since which only programs have run; None looks at each call.
+            args: The arguments by position.
+            kwargs: The arguments by name.
+        """
         if state.recorder is not None:
             return self.function(*args, **kwargs)
-        tensors: list[Tensor] = []
-        key = (_signature((args, kwargs), tensors), state.grad_enabled, backends.floatx(), *(mode() for mode in modes))
-        entry = self._entries.get(key)
-        if entry is None or (entry.watch is not None and not entry.watch.same()):
-            entry = self._recorded(key, args, kwargs, tensors)
-            if entry.settled is not None:
-                returned, entry.settled = entry.settled.returned, None
-                return returned
-        if entry.run is None or entry.recording is None:
-            return self.function(*args, **kwargs)
-        outputs = entry.run([tensor.data for tensor in tensors])
-        return nested.map_leaves(
-            lambda x: Tensor._wrap(outputs[x.number]) if type(x) is Output else x, entry.recording.result
-        )
+        call = Call(args, kwargs)
+        with self._lock:
+            entry = self._entries.get(call.key)
+            looks = moment is None or entry is None or entry.looked_at is not moment
+            if entry is None or (looks and not entry.holds()):
+                entry, settled = self._recorded(call, entry)
+                if settled is not None:
+                    return settled.returned
+            entry.looked_at = moment
+            entry.calls += 1
+            # A Tensor that the function also knows by another name may be changed there, and read as an argument.
+            if entry.run is not None and entry.recording is not None and entry.changed.isdisjoint(map(id, call.given)):
+                return call.answer(entry.recording, entry.run)
+        return self.function(*args, **kwargs)
 
-    def __get__(self, owner: Any, kind: type) -> Any:
-        return self if owner is None else functools.partial(self, owner)
-
-    def _recorded(self, key: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> _Entry:
-        """Record the function for these arguments; where it cannot be, say so once and remember."""
-        if len(self._entries) >= _MOST_PROGRAMS and key not in self._entries:
-            self._warn(f"it was called with {_MOST_PROGRAMS} kinds of arguments", None)
-            return _Entry(None, None, None, None)
-
-        def of(given: Sequence[Tensor]) -> Any:
-            waiting = iter(given)
-            own_args, own_kwargs = nested.map_leaves(lambda x: next(waiting) if _is_array(x) else x, (args, kwargs))
-            return self.function(*own_args, **own_kwargs)
-
-        watch = Watch(self.function)
-        settled = Settled(of, tensors)
-        counted = [place for place, (before, now) in watch.changes().items() if _is_number(before) and _is_number(now)]
+    def _recorded(self, call: Call, old: _Entry | None) -> tuple[_Entry, Settled | None]:
+        """Record the function for a call; return what is known now, and the call itself if it was made on the way."""
+        if old is None and len(self._entries) >= _MOST_PROGRAMS:
+            self._warn(f"it was called with {_MOST_PROGRAMS} kinds of arguments")
+            return _Entry(), None
+        useless = old is not None and (old.run is None or old.calls <= 1)
+        entry = _Entry(wasted=old.wasted + 1 if old is not None and useless else 0)
+        changed = old.watch.changes() if old is not None and old.watch is not None else []
+        _tell(f"{self.name} is recorded" + (f" anew, since there is a change of {changed[0]}" if changed else ""))
+        before = Watch(self.function, *call.objects)
+        settled = Settled(lambda: self.function(*call.args, **call.kwargs))
+        entry.watch = Watch(self.function, *call.objects, *_CHANCE)
         try:
-            if settled.looked is not None:
-                raise CannotRecordError(f"the values of a Tensor are looked at{settled.looked}")
-            if counted:
-                raise CannotRecordError(f"it changes {counted[0]}, which Python holds: let a td.Variable hold it")
-            settled.undo()
-            recording, watch = _recorded_twice(self.function, of, tensors)
+            entry.counts = before.counted()
+            if entry.counts and old is not None and old.counts == entry.counts:
+                raise CannotRecordError(f"it changes {entry.counts[0]}, which Python holds: let a td.Variable hold it")
+            if entry.wasted >= _MOST_WASTED:
+                entry.watch, entry.again = None, False
+                if changed:
+                    raise CannotRecordError(f"{changed[0]} is another at each call")
+                raise CannotRecordError("it gives something else for Tensors, as where it computes by NumPy")
+            if Call(call.args, call.kwargs).key != call.key:
+                raise CannotRecordError("it changes its arguments")
+            if not entry.counts:  # what counts at each call is not even recorded, with whatever else it does
+                self._fill(entry, call, settled)
         except CannotRecordError as error:
-            self._warn(str(error), error)
-            entry = _Entry(None, None, None, Watch(self.function))
-            if settled.looked is not None or counted:
-                entry.settled = settled
+            if entry.watch is not None:
+                entry.watch.restore()
+            self._warn(str(error))
         else:
-            program = simplify(recording.program)
-            entry = _Entry(recording, program, _lowered(program, tensors), watch)
-        self._entries[key] = entry
-        return entry
+            entry.again = entry.run is None
+        self._keep(call, entry)
+        return entry, settled if entry.run is None else None
 
-    def _warn(self, reason: str, error: Exception | None) -> None:
-        if self._warned:
+    def _fill(self, entry: _Entry, call: Call, settled: Settled) -> None:
+        """Record the function twice; a program that does what the call did goes into the entry."""
+        assert entry.watch is not None
+        recording, gradients = recorded_twice(call, self.function, entry.watch)
+        if not reproduces(recording, settled, call.given, call.tensors):
+            # It built something at this first call, as a layer's streams of random numbers, and will not again.
+            _tell(f"{self.name} did something else than it will do again; this call counts as it was")
             return
-        self._warned = True
-        place = users_place(traceback.extract_tb(error.__traceback__)) if error is not None else ""
-        name = getattr(self.function, "__qualname__", repr(self.function))
-        warnings.warn(f"td.jit: {name} runs operation by operation: {reason}{place}.", stacklevel=4)
+        entry.recording, entry.gradients = recording, gradients
+        entry.program = simplify(recording.program)
+        entry.run = _lowered(entry.program, call.tensors, self.native)
+        if recording.left:
+            apart = [(attributes.get(), key) for attributes, key, _ in recording.left]
+            entry.watch = Watch(self.function, *call.objects, *_CHANCE, apart=apart)
+        entry.changed = frozenset(id(tensor) for tensor, _ in recording.program.updates)
+        if recording.assigned:
+            entry.changed |= {id(value.tensor) for value in recording.program.held}
+        _tell(f"{self.name}:", lambda: _explained(entry))
+
+    def _keep(self, call: Call, entry: _Entry) -> None:
+        """Remember an entry for as long as the objects live that its signature names by their identity."""
+        self._entries[call.key] = entry
+        entries, owners = self._entries, self._owners
+        for given in call.objects:
+            if id(given) not in owners:
+                try:
+                    owners[id(given)] = weakref.ref(given, functools.partial(_forget, entries, owners, id(given)))
+                except TypeError:
+                    owners[id(given)] = given
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return getattr(self.function, "__qualname__", None) or repr(self.function)
+
+    def _warn(self, reason: str) -> None:
+        _tell(f"{self.name} runs operation by operation: {reason}")
+        if not self._warned:
+            self._warned = True
+            code = getattr(self.function, "__code__", None)
+            place = "" if code is None or " (" in reason else f" ({code.co_filename}, line {code.co_firstlineno})"
+            warnings.warn(f"td.jit: {self.name} runs operation by operation: {reason}{place}.", stacklevel=5)
 
     def explain(self) -> str:
         """Return the programs recorded so far, as they were and as they are run."""
-        parts = []
-        for number, entry in enumerate(self._entries.values(), 1):
-            if entry.recording is None or entry.program is None:
-                parts.append(f"-- call {number}: runs operation by operation")
-                continue
-            before, after = entry.recording.program, entry.program
-            parts.append(f"-- call {number}, recorded: {len(before.instructions)} instructions\n{before}")
-            parts.append(f"-- call {number}, simplified: {len(after.instructions)} instructions\n{after}")
-            if isinstance(entry.run, Replay):
-                parts.append(
-                    f"-- call {number}, run as {entry.run.calls} NumPy calls with {entry.run.temporary_bytes:,} bytes "
-                    "of temporary values"
-                )
+        parts = [f"-- call {n}\n{_explained(entry)}" for n, entry in enumerate([*self._entries.values()], 1)]
         return "\n".join(parts) or "it was not called yet"
 
 
-def jit(function: Callable[..., Any]) -> Jitted:
+def jit(function: Callable[..., Any], native: bool = False) -> Jitted:
     """Return the function with its calls compiled: recorded at the first call of a kind, and replayed after it.
 
     Everything that is computed on Tensors inside is part of what is recorded: gradients, an optimizer's updates, random
-    draws. What may differ from call to call is an argument or held by a Tensor: read anew each time. A change of
-    anything else that the function can reach (arguments' shapes and dtypes, numbers among the arguments, attributes of
-    objects, lists, closed-over and global names) lets it be recorded anew. Not seen are global variables that functions
-    of other modules read. What a function prints or appends happens only while it is recorded, two or three times.
+    draws. What may differ from call to call is a Tensor or array among the arguments, or held by a Tensor: it is read
+    anew each time. A change of anything else that the function can reach lets it be recorded anew: shapes and dtypes,
+    numbers among the arguments, attributes of objects and of the user's classes, lists, short NumPy arrays, closed-over
+    and global names. Not seen is what changes in a NumPy array of more than 10,000 elements, in files, and in what
+    libraries keep to themselves. What a function prints happens only while it is recorded, three times.
 
-    A function that looks at values (``item``, ``if tensor:``, ``numpy``) or changes numbers that Python holds cannot be
-    a program: it runs as it is, and a warning says why and where.
+    A function that looks at values (``item``, ``if tensor:``, ``numpy``), or changes what Python holds (a counter, a
+    list, an attribute), cannot be a program: it runs as it is, and a warning says why and where.
 
     Args:
-        function: Takes and returns Tensors, arrays, numbers, and lists, tuples and dicts of them.
+        function: Takes and returns Tensors, arrays, numbers, and lists, tuples and dicts of them. An object among the
+            arguments, a Variable too, has programs of its own.
+        native: Turn programs into machine code, with loops fused and work split over two cores. That needs llvmlite
+            (``pip install "tinygrad-dnn[jit]"``) and Tensors on the host; otherwise they are run as NumPy calls, which
+            are bit-equal to the function. Machine code rounds otherwise: by some 1e-5 of a result's size in float32.
 
     Example:
         >>> w = td.Variable([1.0, 2.0], trainable=True)
@@ -156,104 +247,52 @@ def jit(function: Callable[..., Any]) -> Jitted:
         >>> [round(step(td.zeros(2)).item(), 3) for _ in range(3)]
         [5.0, 3.2, 2.048]
     """
-    return Jitted(function)
+    return Jitted(function, native)
 
 
-def _recorded_twice(
-    function: Callable[..., Any], of: Callable[[Sequence[Tensor]], Any], tensors: list[Tensor]
-) -> tuple[Recording, Watch]:
-    """Record a function until two recordings agree.
+def _lowered(program: Program, tensors: Sequence[Tensor], native: bool) -> Run:
+    """Return what runs a program: machine code if it may and can be, else NumPy calls, else primitive by primitive."""
+    hosts = [*tensors, *(value.tensor for value in program.held)]
+    if not all(tensor is not None and tensor.backend.name == "numpy" for tensor in hosts):
+        return Interpreted(program)
+    if native and importlib.util.find_spec("llvmlite") is not None:
+        from tinygrad_dnn.jit.native import lower
 
-    What is built at first use would stand in the first one alone. What differs from the second to the third is nothing
-    that a program could know.
-    """
-    watch = Watch(function)
-    first, second = record(of, tensors), record(of, tensors)
-    if not _agree(first, second):
-        first, second = second, record(of, tensors)
-        if not _agree(first, second):
-            raise CannotRecordError("it computes something else each time it is called")
-    changes = watch.changes()
-    for place, (_, now) in changes.items():
-        if isinstance(now, (bool, int, float, str)):
-            raise CannotRecordError(f"it changes {place}, which Python holds: let a td.Variable hold it")
-    return second, Watch(function, frozenset(changes)) if changes else watch
+        return lower(program)
+    return Replay(program)
 
 
-def _agree(first: Recording, second: Recording) -> bool:
-    """Tell whether two recordings are of the same computation."""
-    one, other = first.program, second.program
-    if len(one.instructions) != len(other.instructions) or len(one.updates) != len(other.updates):
-        return False
-    same: dict[int, Value] = {}
+def _forget(entries: dict[Any, _Entry], owners: dict[int, Any], identity: int, _: Any) -> None:
+    """Forget the programs of an object that is gone."""
+    owners.pop(identity, None)
+    for key in [key for key in entries if _names(key, identity)]:
+        del entries[key]
 
-    def agree(a: Any, b: Any) -> bool:
-        if not isinstance(a, Value) or not isinstance(b, Value):
-            return type(a) is type(b) and repr(a) == repr(b)
-        if id(a) in same:
-            return same[id(a)] is b
-        same[id(a)] = b
-        if (a.shape, a.dtype, a.tensor is None) != (b.shape, b.dtype, b.tensor is None):
-            return False
-        # Each recording makes its own constants, of equal values.
-        return a.tensor is b.tensor or _equal(a.tensor, b.tensor)
 
-    def steps_agree(a: Instruction, b: Instruction) -> bool:
-        return (
-            a.primitive is b.primitive
-            and len(a.inputs) == len(b.inputs)
-            and repr(sorted(a.attributes.items())) == repr(sorted(b.attributes.items()))
-            and all(map(agree, (*a.inputs, a.output), (*b.inputs, b.output)))
-        )
-
-    return (
-        all(map(agree, one.inputs, other.inputs))
-        and all(map(steps_agree, one.instructions, other.instructions))
-        and len(one.outputs) == len(other.outputs)
-        and all(map(agree, one.outputs, other.outputs))
-        and all(a[0] is b[0] and agree(a[1], b[1]) for a, b in zip(one.updates, other.updates, strict=True))
-        and repr(first.result) == repr(second.result)
+def _names(key: Any, identity: int) -> bool:
+    return isinstance(key, tuple) and (
+        (len(key) == 2 and isinstance(key[0], type) and type(key[1]) is int and key[1] == identity)
+        or any(_names(part, identity) for part in key)
     )
 
 
-def _equal(a: Tensor | None, b: Tensor | None) -> bool:
-    if a is None or b is None or a.dtype != b.dtype or a.shape != b.shape:
-        return False
-    return a.numpy().tobytes() == b.numpy().tobytes()
+def _explained(entry: _Entry) -> str:
+    if entry.recording is None or entry.program is None:
+        return "runs operation by operation"
+    before, after = entry.recording.program, entry.program
+    parts = [
+        f"recorded: {len(before.instructions)} instructions", str(before),
+        f"simplified: {len(after.instructions)} instructions", str(after),
+    ]  # fmt: skip
+    if isinstance(entry.run, Replay):
+        run = entry.run
+        parts.append(f"run as {run.calls} NumPy calls with {run.temporary_bytes:,} bytes of temporary values")
+    elif entry.run is not None and not isinstance(entry.run, Interpreted):
+        parts.append(f"run as machine code:\n{entry.run}")
+    return "\n".join(parts)
 
 
-def _lowered(program: Program, tensors: list[Tensor]) -> Run:
-    """Return the fastest way there is to run a program."""
-    hosts = [*tensors, *(value.tensor for value in program.held)]
-    if all(tensor is not None and tensor.backend.name == "numpy" for tensor in hosts):
-        return Replay(program)
-    return Interpreted(program)
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, (int, float)) and not isinstance(x, bool)
-
-
-def _is_array(x: Any) -> bool:
-    return isinstance(x, (Tensor, np.ndarray))
-
-
-def _signature(given: Any, tensors: list[Tensor]) -> Any:
-    """Return what tells calls of different programs apart, and collect the Tensors among the arguments."""
-    if isinstance(given, Tensor):
-        tensors.append(given)
-        return given.data.shape, given.data.dtype, given.backend.name, given._requires_grad
-    if isinstance(given, np.ndarray):
-        tensors.append(Tensor._wrap(backends.current().from_host(given)))
-        return given.shape, given.dtype, "array", backends.current().name
-    if isinstance(given, (list, tuple)):
-        return type(given), *(_signature(part, tensors) for part in given)
-    if isinstance(given, dict):
-        return dict, *((key, _signature(part, tensors)) for key, part in given.items())
-    try:
-        hash(given)
-    except TypeError:
-        return type(given), id(given)
-    # 1, 1.0 and True are equal, and not the same argument.
-    return type(given), given
-
+def _tell(text: str, more: Callable[[], str] = str) -> None:
+    """Print what happens, if the environment asks for it."""
+    if "jit" in os.environ.get("TINYGRAD_DNN_DEBUG", "").split(","):
+        print(f"td.jit: {text}", more(), sep="\n" if more is not str else "", file=sys.stderr)

@@ -23,6 +23,10 @@ class Value:
         dtype: The type of its elements.
         tensor: The Tensor that holds it at the start: state, or a constant that was made while recording; else None.
         name: What a printed program calls it.
+
+    Example:
+        >>> td.jit.record(lambda x: x[0] * 2, [td.ones(3)]).program.inputs
+        [value: float32[3]]
     """
 
     __slots__ = ("dtype", "name", "shape", "tensor")
@@ -51,6 +55,10 @@ class Instruction:
         inputs: Values and Python numbers.
         attributes: The primitive's attributes.
         output: The value it makes.
+
+    Example:
+        >>> td.jit.record(lambda x: x[0] * 2, [td.ones(3)]).program.instructions[0].primitive
+        Primitive('multiply')
     """
 
     primitive: Primitive
@@ -137,6 +145,33 @@ class Program:
             lines.append(f"assigns  %{getattr(tensor, 'path', '') or 'tensor'} = {name(value)}")
         lines.append("returns  " + ", ".join(name(x) for x in self.outputs))
         return "\n".join(lines)
+
+
+# Two of them that print alike are alike.
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice, np.dtype, type(Ellipsis))
+
+
+def exact(x: Any) -> Any:
+    """Return what is equal for two values only if they are the same to a program: not for 1 and True, or 0.0 and -0.0.
+
+    What is no number, text, or structure of such, is itself alone: its type and identity are returned.
+
+    Example:
+        >>> td.jit.program.exact([1, 0.0]) == td.jit.program.exact([1, -0.0])
+        False
+    """
+    kind = type(x)
+    if kind in _PLAIN:
+        return kind, repr(x)
+    if isinstance(x, np.dtype):
+        return np.dtype, x.str
+    if isinstance(x, np.generic) and x.dtype.kind in "fiubc":
+        return kind, x.tobytes()
+    if kind in (list, tuple):
+        return kind, *map(exact, x)
+    if kind is dict:
+        return kind, *((exact(key), exact(value)) for key, value in x.items())
+    return kind, id(x)
 
 
 def _letters(number: int) -> str:

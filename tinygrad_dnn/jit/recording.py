@@ -2,23 +2,70 @@
 
 from __future__ import annotations
 
+import linecache
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from tinygrad_dnn import nested
+from tinygrad_dnn.autograd import is_freed
 from tinygrad_dnn.graph import Primitive, state
 from tinygrad_dnn.jit.program import Instruction, Program, Value
+from tinygrad_dnn.jit.watch import Attributes, Watch
+from tinygrad_dnn.ops import random
 from tinygrad_dnn.ops.cast import ASSIGN
 from tinygrad_dnn.tensor import Tensor, Variable
 
-_PACKAGE = str(Path(__file__).parents[1])
+_PACKAGE = str(Path(__file__).parents[1]) + "/"
 
 
 class CannotRecordError(Exception):
-    """The function does what a program cannot: its values are looked at, or change what Python holds."""
+    """The function does what a program cannot: its values are looked at, or change what Python holds.
+
+    Example:
+        >>> try:
+        ...     td.jit.record(lambda x: x[0].item(), [td.ones(1)])
+        ... except td.jit.CannotRecordError as error:
+        ...     print(str(error)[:39])
+        the values of a Tensor are looked at (<
+    """
+
+
+@dataclass(frozen=True)
+class Output:
+    """The place of a program's output in what its function returns.
+
+    Attributes:
+        number: Which output.
+        requires_grad: Whether the Tensor returned is a leaf that requires a gradient.
+        logits: Of a probability, what it was computed by and the place of its logits among the outputs; else None.
+
+    Example:
+        >>> td.jit.record(lambda x: x[0] * 2, [td.ones(1)]).result
+        Output(number=0, requires_grad=False, logits=None)
+    """
+
+    number: int
+    requires_grad: bool = False
+    logits: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """An argument in what a function returns.
+
+    Example:
+        >>> td.jit.record(lambda x: x[0], [td.ones(1)]).result
+        Given(number=0)
+    """
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -27,30 +74,113 @@ class Recording:
 
     Attributes:
         program: What was computed.
-        result: What the function returned, with the number of the program's output in the place of each Tensor, as an
-            ``Output``.
+        result: What the function returned, with an ``Output`` or ``Given`` in the place of each Tensor; a Variable is
+            returned itself, and will hold what it is to hold.
+        assigned: For each argument that was assigned to, its number and that of the output which it is to hold.
+        graded: The Tensors whose ``grad`` was read or set, with what it was before and after.
+        left: Attributes that were set to what was computed, with their names and values, as ``result`` has them.
+
+    Example:
+        >>> td.jit.record(lambda x: x[0].assign(x[0] * 2), [td.ones(1)]).assigned
+        ((0, 0),)
     """
 
     program: Program
     result: Any
+    assigned: tuple[tuple[int, int], ...] = ()
+    graded: tuple[tuple[Tensor, Tensor | None, Tensor | None], ...] = ()
+    left: tuple[tuple[Attributes, str, Any], ...] = ()
 
 
-@dataclass(frozen=True)
-class Output:
-    """The place of a program's output in what its function returns."""
+class Kept:
+    """What Tensors held when a run began that assigns to them, to be put back."""
 
-    number: int
+    def __init__(self) -> None:
+        self._originals: dict[int, tuple[Tensor, Any, int]] = {}
+        self._gradients: dict[int, tuple[Tensor, Tensor | None]] = {}
+
+    def keep(self, target: Tensor) -> None:
+        """Remember what a Tensor holds that is about to be assigned to."""
+        self._originals.setdefault(id(target), (target, target.data, target._assigned))
+
+    def graded(self, source: Tensor) -> None:
+        """Remember the gradient of a Tensor."""
+        self._gradients.setdefault(id(source), (source, source._grad))
+
+    def undo(self, only: Sequence[Tensor] | None = None) -> None:
+        """Let each Tensor hold again what it held; of those assigned to, only some if they are named."""
+        named = None if only is None else {id(tensor) for tensor in only}
+        for key, (target, data, assigned) in self._originals.items():
+            if named is None or key in named:
+                target.data, target._assigned = data, assigned
+        for target, gradient in self._gradients.values():
+            target._grad = gradient
 
 
-def record(function: Callable[..., Any], arguments: Sequence[Tensor]) -> Recording:
+class Settled(Kept):
+    """A run of a function by which it also builds what it builds at first use; it may be undone, or count as a call.
+
+    Args:
+        call: Calls the function.
+
+    Attributes:
+        returned: What it returned.
+
+    Example:
+        >>> w = td.Variable(1.0)
+        >>> run = td.jit.Settled(lambda: w.assign(w + 2.0))
+        >>> run.undo()
+        >>> w
+        Variable(1., dtype=float32)
+    """
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__()
+        before = state.recorder
+        state.recorder = self
+        try:
+            self.returned = call()
+        except BaseException:
+            self.undo()
+            raise
+        finally:
+            state.recorder = before
+        self._held = [(target, target.data, target._assigned) for target, _, _ in self._originals.values()]
+        self._graded = [(target, target._grad) for target, _ in self._gradients.values()]
+
+    def applied(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], out: Tensor) -> None:
+        """Note an assignment."""
+        if primitive is ASSIGN:
+            self.keep(inputs[0])
+
+    def shared(self, source: Tensor, new: Tensor) -> None:
+        """Let arrays be shared."""
+
+    def copied(self, source: Tensor) -> None:
+        """Let Tensors be copied, as when state is made."""
+
+    def read(self, source: Tensor) -> None:
+        """Let values be looked at."""
+
+    def redo(self) -> None:
+        """Let each Tensor hold what it held after the run."""
+        for target, data, assigned in self._held:
+            target.data, target._assigned = data, assigned
+        for target, gradient in self._graded:
+            target._grad = gradient
+
+
+def record(function: Callable[..., Any], arguments: Sequence[Tensor], watch: Watch | None = None) -> Recording:
     """Run a function of Tensors and return what it computed; Tensors that it assigned to hold again what they held.
 
     Args:
         function: Called with a list of the arguments.
         arguments: The Tensors whose values may differ from call to call.
+        watch: Of the function: attributes that it sets to computed Tensors are recorded, and put back.
 
     Raises:
-        CannotRecordError: The function asked for the values of a Tensor, or returns one that gradients flow to.
+        CannotRecordError: The function asked for the values of a Tensor, changes what Python holds otherwise, or
+            returns a Tensor that gradients flow to.
 
     Example:
         >>> w = td.Variable(3.0, name="w")
@@ -66,175 +196,170 @@ def record(function: Callable[..., Any], arguments: Sequence[Tensor]) -> Recordi
         Variable(3., dtype=float32)
     """
     recorder = _Recorder(arguments)
-    before = state.recorder
+    before, streams = state.recorder, random.get_state()
     state.recorder = recorder
     try:
-        returned = function(recorder.arguments)
+        # What an operation says of its values, as of a division by zero, it says when they are computed for good.
+        with np.errstate(all="ignore"):
+            returned = function(recorder.arguments)
         state.recorder = before
-        return recorder.finished(returned)
+        if random.get_state() != streams:
+            raise CannotRecordError(
+                "it begins a new stream of random numbers each time it is called: make a td.random.SeedGenerator "
+                "outside of it, or give a seed"
+            )
+        return recorder.finished(returned, watch)
     finally:
         state.recorder = before
-        recorder.restore()
+        random.set_state(streams)
+        recorder.undo()
+        if watch is not None:
+            watch.restore()
 
 
-class Settled:
-    """A run of a function by which it built what it builds at first use; it may be undone or count as a call.
-
-    Args:
-        function: Called with a list of the arguments.
-        arguments: Tensors.
-
-    Attributes:
-        returned: What it returned.
-        looked: Where in the user's code the values of a Tensor were looked at, or None.
-
-    Example:
-        >>> w = td.Variable(1.0)
-        >>> run = td.jit.Settled(lambda x: w.assign(w + x[0]), [td.tensor(2.0)])
-        >>> run.undo()
-        >>> w
-        Variable(1., dtype=float32)
-    """
-
-    def __init__(self, function: Callable[..., Any], arguments: Sequence[Tensor]) -> None:
-        self._originals: dict[int, tuple[Tensor, Any, Any]] = {}
-        self.looked: str | None = None
-        before = state.recorder
-        state.recorder = self
-        try:
-            self.returned = function(arguments)
-        except BaseException:
-            self.undo()
-            raise
-        finally:
-            state.recorder = before
-
-    def applied(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], out: Tensor) -> None:
-        """Note an assignment."""
-        if primitive is ASSIGN:
-            target = inputs[0]
-            self._originals.setdefault(id(target), (target, target.data, target._assigned))
-
-    def shared(self, source: Tensor) -> None:
-        """Let arrays be shared."""
-
-    def copied(self, source: Tensor) -> None:
-        """Let Tensors be copied, as when state is made."""
-
-    def read(self, source: Tensor) -> None:
-        """Note where values are looked at."""
-        if self.looked is None:
-            self.looked = users_place(traceback.extract_stack()) or ""
-
-    def undo(self) -> None:
-        """Let each Tensor that was assigned to hold again what it held."""
-        for target, data, assigned in self._originals.values():
-            target.data = data
-            target._assigned = assigned
-
-
-def users_place(frames: Iterable[traceback.FrameSummary]) -> str:
-    """Return the innermost place outside of the package, as a message names it, or an empty text.
-
-    Example:
-        >>> import traceback
-        >>> frame = traceback.FrameSummary("/home/me/net.py", 12, "call", line="x.item()")
-        >>> td.jit.users_place([frame])
-        ' (/home/me/net.py, line 12: x.item())'
-    """
-    place = ""
-    for frame in frames:
-        if not frame.filename.startswith(_PACKAGE):
-            place = f" ({frame.filename}, line {frame.lineno}: {frame.line})"
-    return place
-
-
-class _Recorder:
-    """Notes what is applied. An array stands for its value: no operation writes on one, and each makes a new one."""
+class _Recorder(Kept):
+    """Notes what is applied, and by which value each Tensor is known."""
 
     def __init__(self, arguments: Sequence[Tensor]) -> None:
-        self._originals: dict[int, tuple[Tensor, Any, Any]] = {}  # what Tensors held, before they were assigned to
+        super().__init__()
         self.instructions: list[Instruction] = []
-        self.values: dict[int, Value] = {}  # by the array's identity
-        self.bound: dict[int, Value] = {}  # what a Variable holds now, by its identity
-        self.held: dict[int, Tensor] = {}
-        self.alive: list[Any] = []  # or another array could take the identity of one that is gone
+        self.values: dict[int, Value] = {}  # what a Tensor holds now, by its identity
+        self.arrays: dict[int, Value] = {}  # what was computed here, by its array's identity
+        self.assigned: dict[int, Tensor] = {}
+        self.read_from: set[int] = set()
+        self.alive: list[Any] = []  # or another object could take the identity of one that is gone
+        self.refusal: CannotRecordError | None = None
         self.inputs: list[Value] = []
         self.arguments: list[Tensor] = []
+        self.given = arguments
         for given in arguments:
+            if given._requires_grad and given._primitive is not None and state.grad_enabled:
+                raise CannotRecordError("an argument has a history that gradients flow to: detach it")
             # An array object of its own, since one array may be given twice, or be what a Variable holds.
             own = Tensor._wrap(given.data[...])
             own._requires_grad = given._requires_grad
             self.arguments.append(own)
-            self.inputs.append(self._new(own, None))
+            self.inputs.append(self._made(own))
 
-    def _new(self, x: Tensor, holder: Tensor | None) -> Value:
-        value = Value(x.shape, x.dtype, holder)
-        self.values[id(x.data)] = value
+    def _made(self, x: Tensor) -> Value:
+        value = Value(x.shape, x.dtype)
+        self.arrays[id(x.data)] = value
         self.alive.append(x.data)
+        return self._is(x, value)
+
+    def _is(self, x: Tensor, value: Value) -> Value:
+        self.values[id(x)] = value
+        self.alive.append(x)
         return value
 
     def value_of(self, x: Tensor) -> Value:
         """Return the value that a Tensor holds now."""
-        if isinstance(x, Variable):
-            # Its array may have been computed in this recording, and is state all the same: a moment that begins as
-            # zeros must not begin as zeros each time.
-            if id(x) not in self.bound:
-                self.bound[id(x)] = self._new(x, x)
-                self.alive.append(x)
-            return self.bound[id(x)]
-        value = self.values.get(id(x.data))
+        value = self.values.get(id(x))
         if value is None:
-            value = self._new(x, x)
+            # Another Tensor of an array that was computed here, else state. Two that were there before are two, though
+            # they may share an array now; and a Variable is state whatever it was made of.
+            value = None if isinstance(x, Variable) else self.arrays.get(id(x.data))
+            self._is(x, value := value or Value(x.shape, x.dtype, x))
         return value
 
     def applied(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], out: Tensor) -> None:
         """Note a primitive, or an assignment."""
         if primitive is ASSIGN:
             target, new = inputs
-            value = self.value_of(new)
-            if isinstance(target, Variable):
-                self.value_of(target)
-                self.bound[id(target)] = value
-            self.held[id(target)] = target
-            self._originals.setdefault(id(target), (target, target.data, target._assigned))
+            self._is(target, self.value_of(new))
+            self.assigned[id(target)] = target
+            self.keep(target)
             return
+        self.read_from.update(id(x) for x in inputs if isinstance(x, Tensor))
         sources = tuple(self.value_of(x) if isinstance(x, Tensor) else x for x in inputs)
-        self.instructions.append(Instruction(primitive, sources, attributes, self._new(out, None)))
+        self.instructions.append(Instruction(primitive, sources, attributes, self._made(out)))
 
-    def shared(self, source: Tensor) -> None:
-        """Note which value an array stands for before another Tensor takes it over."""
-        value = self.value_of(source)
-        self.values[id(source.data)] = value
-        self.alive.append(source.data)
+    def shared(self, source: Tensor, new: Tensor) -> None:
+        """Note that another Tensor holds the same value."""
+        self.read_from.add(id(source))
+        self._is(new, self.value_of(source))
 
     def read(self, source: Tensor) -> None:
         """Refuse: what Python does with values cannot be seen."""
-        raise CannotRecordError("the values of a Tensor are looked at")
+        place = users_place(traceback.walk_stack(sys._getframe()))
+        self.refusal = CannotRecordError(f"the values of a Tensor are looked at{place}")
+        raise self.refusal
 
     copied = read
 
-    def restore(self) -> None:
-        """Let each Tensor hold again what it held."""
-        for target, data, assigned in self._originals.values():
-            target.data = data
-            target._assigned = assigned
-
-    def finished(self, returned: Any) -> Recording:
+    def finished(self, returned: Any, watch: Watch | None) -> Recording:
         """Return what was recorded."""
+        if self.refusal is not None:  # the function may have caught it
+            raise self.refusal
         outputs: list[Value] = []
+        numbers = {id(own): number for number, own in enumerate(self.arguments)}
+
+        def output(x: Tensor) -> int:
+            outputs.append(self.value_of(x))
+            return len(outputs) - 1
 
         def place(x: Any) -> Any:
             if not isinstance(x, Tensor) or isinstance(x, Variable):
-                return x  # a Variable is returned itself, and will hold what it is to hold
-            if x._requires_grad and x._primitive is not None:
+                return x
+            if id(x) in numbers:
+                return Given(numbers[id(x)])
+            if x._requires_grad and x._primitive is not None and not is_freed(x):
                 raise CannotRecordError(
                     "it returns a Tensor that gradients flow to: take them inside of the function, or call it under "
                     "no_grad"
                 )
-            outputs.append(self.value_of(x))
-            return Output(len(outputs) - 1)
+            logits = None if x._logits is None else (x._logits[0], output(x._logits[1]))
+            return Output(output(x), x._requires_grad and x._primitive is None, logits)
+
+        def kept(attribute: tuple[Attributes, str, Any, Any]) -> tuple[Attributes, str, Any]:
+            attributes, key, before, now = attribute
+            read = any(id(x) in self.read_from for x in nested.leaves(before))
+            if read or not all(map(self._is_made, nested.leaves(now))):
+                name = attributes.prefix + key
+                raise CannotRecordError(f"it changes {name}, which Python holds: let a td.Variable hold it")
+            return attributes, key, nested.map_leaves(place, now)
 
         result = nested.map_leaves(place, returned)
-        updates = [(target, self.value_of(target)) for target in self.held.values()]
-        return Recording(Program(self.inputs, self.instructions, outputs, updates), result)
+        left = () if watch is None else tuple(map(kept, watch.attributes_set()))
+        for attributes, key, _ in left:
+            attributes.put(key, dict(attributes.pairs())[key])
+        if watch is not None and (changes := watch.changes()):
+            raise CannotRecordError(f"it changes {changes[0]}, which Python holds: let a td.Variable hold it")
+        own = tuple((numbers[key], output(target)) for key, target in self.assigned.items() if key in numbers)
+        updates = [(t, self.value_of(t)) for key, t in self.assigned.items() if key not in numbers]
+        for own_argument, given in zip(self.arguments, self.given, strict=True):
+            if id(own_argument) in self._gradients and (own_argument._grad is not None or given._grad is not None):
+                raise CannotRecordError("it reads or leaves gradients in .grad of an argument: return them")
+        graded = tuple((t, before, t._grad) for t, before in self._gradients.values())
+        return Recording(Program(self.inputs, self.instructions, outputs, updates), result, own, graded, left)
+
+    def _is_made(self, x: Any) -> bool:
+        return isinstance(x, Tensor) and not isinstance(x, Variable) and id(x) in self.values
+
+
+def users_place(frames: Iterable[tuple[FrameType, int]]) -> str:
+    """Return the first of some frames that is outside of the package, as a message names it, or an empty text.
+
+    Args:
+        frames: Frames with their lines, the innermost first.
+
+    Example:
+        >>> import sys
+        >>> td.jit.users_place([(sys._getframe(), 1)])[:2]
+        ' ('
+    """
+    for frame, line in frames:
+        file = frame.f_code.co_filename
+        if not file.startswith(_PACKAGE):
+            text = linecache.getline(file, line).strip()
+            return f" ({file}, line {line}{': ' + text if text else ''}{_plugin(frame)})"
+    return ""
+
+
+def _plugin(frame: FrameType) -> str:
+    """Return which plugin a frame's module belongs to, as a message names it, or an empty text."""
+    for registered in list(frame.f_globals.values()):
+        origin = getattr(registered, "__tinygrad_dnn_origin__", None)
+        if origin is not None and getattr(registered, "__module__", None) == frame.f_globals.get("__name__"):
+            return f"; plugin {origin.distribution}" if origin.distribution != "local" else ""
+    return ""

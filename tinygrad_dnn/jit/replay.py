@@ -11,13 +11,26 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import backend
+from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.jit.program import Instruction, Program, Value
+from tinygrad_dnn.ops import elementwise
+from tinygrad_dnn.ops.cast import CAST
+from tinygrad_dnn.ops.linalg import MATMUL
+from tinygrad_dnn.ops.reduce import MAX, MIN, SUM
+from tinygrad_dnn.ops.shape import BROADCAST_TO, RESHAPE, SLICE, TRANSPOSE
 from tinygrad_dnn.tensor import Tensor, assigned_now
 
 # Primitives whose result is, where it can be, the same memory seen otherwise.
-_VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "slice"})
+_VIEWS = frozenset({RESHAPE, TRANSPOSE, BROADCAST_TO, SLICE})
 
-_REDUCTIONS = {"sum": np.add.reduce, "max": np.maximum.reduce, "min": np.minimum.reduce}
+_REDUCTIONS = {SUM: np.add.reduce, MAX: np.maximum.reduce, MIN: np.minimum.reduce}
+
+# By the primitives themselves: a plugin's may have the name of one of NumPy's functions and do something else.
+_UFUNCS: dict[Primitive, np.ufunc] = {
+    primitive: getattr(np, primitive.name)
+    for primitive in (*vars(elementwise).values(), MATMUL)
+    if isinstance(primitive, Primitive) and isinstance(getattr(np, primitive.name, None), np.ufunc)
+}
 
 
 class Replay:
@@ -55,18 +68,20 @@ class Replay:
             if tensor.data is not own:
                 np.copyto(own, tensor.data)
         for place, (tensor, own) in enumerate(self._constant):
-            # Another program may have changed the array in place: the assignment's stamp tells.
-            now = (tensor.data, tensor._assigned)
-            if now[0] is not self._seen[place][0] or now[1] != self._seen[place][1]:
+            # Another program may have changed the array in place: the assignment's stamp tells. The array itself is not
+            # kept, or that program would have to make a new one.
+            now = (id(tensor.data), tensor._assigned)
+            if now != self._seen[place]:
                 np.copyto(own, tensor.data)
                 self._seen[place] = now
         for function, arguments in self._steps:
             function(*arguments)
+        outputs = [np.array(array) for array in self._outputs]  # before the state that some of them may show
         for tensor, own, new in self._state:
             if new is not None:
                 np.copyto(own, new)
             assigned_now(tensor, own)
-        return [np.array(array) for array in self._outputs]
+        return outputs
 
     def _link(self) -> None:
         """Lay out the arrays, and bind the calls to them."""
@@ -83,7 +98,7 @@ class Replay:
             for value in self.program.held
             if value.tensor is not None and id(value.tensor) not in updated
         ]
-        self._seen: list[tuple[Any, int]] = [(None, 0)] * len(self._constant)
+        self._seen: list[tuple[int, int]] = [(0, 0)] * len(self._constant)
         del layout
         # While a Tensor holds its array, one more.
         self._references = [sys.getrefcount(own) + 1 for _, own, _ in self._state]
@@ -96,7 +111,7 @@ class _Pool:
         self.free: dict[int, list[np.ndarray]] = {}
         self.total = 0
 
-    def take(self, value: Value) -> np.ndarray:
+    def take(self, value: Value, strides: tuple[int, ...] | None = None) -> np.ndarray:
         nbytes = max(value.size * value.dtype.itemsize, 1)
         waiting = self.free.get(nbytes)
         if waiting:
@@ -104,8 +119,7 @@ class _Pool:
         else:
             block = np.empty(nbytes, np.uint8)
             self.total += nbytes
-        part: np.ndarray = block[: value.size * value.dtype.itemsize].view(value.dtype).reshape(value.shape)
-        return part
+        return np.ndarray(value.shape, value.dtype, block, strides=strides)
 
     def give_back(self, array: np.ndarray) -> None:
         block = array
@@ -123,8 +137,9 @@ class _Layout:
         self.arrays: dict[int, np.ndarray] = {}
         self.steps: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self.root: dict[int, Value] = {}  # whose memory a view shows
-        for value in [*program.inputs, *program.held]:
-            self.arrays[id(value)] = np.empty(value.shape, value.dtype)
+        self.held = {id(value.tensor): value for value in program.held}
+        for value in [*program.inputs, *self.held.values()]:
+            self.arrays[id(value)] = np.zeros(value.shape, value.dtype)
         self._find_last_uses()
         self._in_place = self._updates_in_place()
         self._kept = set(self.arrays) | set(self._in_place)
@@ -138,35 +153,34 @@ class _Layout:
     def _find_last_uses(self) -> None:
         """Find the last instruction that reads each value, through views of it as well."""
         self.last: dict[int, int] = {}
-        self.readers: dict[int, list[int]] = {}
         self.shown: dict[int, Value] = {}  # what may show another value's memory, and whose
         for number, step in enumerate(self.program.instructions):
             for source in step.sources:
                 whose = self.shown.get(id(source), source)
                 self.last[id(whose)] = number
-                self.readers.setdefault(id(whose), []).append(number)
-                if step.primitive.name in _VIEWS:
+                if step.primitive in _VIEWS:
                     self.shown[id(step.output)] = whose
         for value in self.program.ends():
             self.last[id(self.shown.get(id(value), value))] = len(self.program.instructions)
 
     def _updates_in_place(self) -> dict[int, np.ndarray]:
-        """Find what may be written straight over the old value of the Tensor that is to hold it."""
-        made = {id(step.output): number for number, step in enumerate(self.program.instructions)}
-        held = {id(value.tensor): value for value in self.program.held}
+        """Find what may be written straight over the old value of the Tensor that is to hold it.
+
+        Only after the last instruction that may fail, as for an index out of range: a run that fails changes nothing.
+        """
+        steps = self.program.instructions
+        made = {id(step.output): number for number, step in enumerate(steps)}
+        sound = max((number + 1 for number, step in enumerate(steps) if _may_fail(step)), default=0)
         wanted = Counter(id(value) for value in self.program.ends())
         found: dict[int, np.ndarray] = {}
         for tensor, value in self.program.updates:
-            old = held.get(id(tensor))
-            number = made.get(id(value))
-            if old is None or number is None or wanted[id(value)] > 1:
+            old = self.held.get(id(tensor))
+            number = made.get(id(value), -1)
+            if old is None or number < sound or wanted[id(value)] > 1 or self.last.get(id(old), -1) > number:
                 continue
-            step = self.program.instructions[number]
-            ends_before = all(reader <= number for reader in self.readers.get(id(old), ()))
-            reads_it_plainly = all(self.shown.get(id(x)) is not old for x in step.sources)
-            if ends_before and reads_it_plainly and _elementwise(step) and (old.shape, old.dtype) == (
-                value.shape, value.dtype
-            ):  # fmt: skip
+            reads_it_plainly = all(self.shown.get(id(x)) is not old for x in steps[number].sources)
+            alike = (old.shape, old.dtype) == (value.shape, value.dtype)
+            if reads_it_plainly and alike and _elementwise(steps[number]):
                 found[id(value)] = self.arrays[id(old)]
         return found
 
@@ -174,16 +188,16 @@ class _Layout:
         """Decide where an instruction's value lies, and add the call that makes it."""
         given = [self.arrays[id(x)] if isinstance(x, Value) else x for x in step.inputs]
         forward = step.primitive.forward
-        if step.primitive.name in _VIEWS:
+        if step.primitive in _VIEWS:
             seen = forward(backend.get("numpy"), *given, **step.attributes)
             if isinstance(seen, np.ndarray) and np.may_share_memory(seen, given[0]):
                 self.arrays[id(step.output)] = seen
                 self.root[id(step.output)] = self._root(step.sources[0])
                 return
         dying = self._dying(number, step)
-        elementwise = _elementwise(step)
+        order = _order(step, given)
         out = self._in_place.get(id(step.output))
-        if out is None and elementwise:
+        if out is None and _elementwise(step) and order is None:
             # An elementwise call may write over an operand that nothing reads any more.
             for value in dying:
                 if value in step.sources and (value.shape, value.dtype) == (step.output.shape, step.output.dtype):
@@ -191,7 +205,7 @@ class _Layout:
                     dying.remove(value)
                     break
         if out is None:
-            out = self.pool.take(step.output)
+            out = self.pool.take(step.output, order)
         for value in dying:
             self.pool.give_back(self.arrays[id(value)])
         self.arrays[id(step.output)] = out
@@ -208,17 +222,16 @@ class _Layout:
 
     def _ends(self) -> list[tuple[Tensor, np.ndarray, np.ndarray | None]]:
         """Return each Tensor that is to hold another value with its own array, and what must be copied there."""
-        held = {id(value.tensor): value for value in self.program.held}
         state: list[tuple[Tensor, np.ndarray, np.ndarray | None]] = []
+        held = {id(value) for value in self.held.values()}
         for tensor, value in self.program.updates:
-            old = held.get(id(tensor))
+            old = self.held.get(id(tensor))
             own = np.empty(value.shape, value.dtype) if old is None else self.arrays[id(old)]
             new = self.arrays[id(value)]
             if id(value) in self._in_place:
                 state.append((tensor, own, None))
                 continue
-            whose = self._root(value)
-            if whose in self.program.held:
+            if id(self._root(value)) in held:
                 # Another Tensor's old value, which that one's own update would overwrite first.
                 aside = np.empty(value.shape, value.dtype)
                 self.steps.append((np.copyto, (aside, new)))
@@ -229,20 +242,43 @@ class _Layout:
 
 def _elementwise(step: Instruction) -> bool:
     """Tell whether an instruction's element depends on the operands' elements in its place alone."""
-    return step.primitive.broadcasts and step.primitive.name not in ("matmul", "where", "erf")
+    return step.primitive in _UFUNCS and step.primitive is not MATMUL
+
+
+def _may_fail(step: Instruction) -> bool:
+    """Tell whether an instruction may raise an exception for some values."""
+    primitive = step.primitive
+    return not (primitive in _UFUNCS or primitive in _REDUCTIONS or primitive in _VIEWS or primitive is CAST)
+
+
+def _order(step: Instruction, given: list[Any]) -> tuple[int, ...] | None:
+    """Return the strides that NumPy itself would give the result; None if it is in row-major order.
+
+    A sum goes over memory in its order, and another order would be another rounding.
+    """
+    if step.primitive is MATMUL or all(x.flags.c_contiguous for x in given if isinstance(x, np.ndarray)):
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            made = step.primitive.forward(backend.get("numpy"), *given, **step.attributes)
+    except Exception:  # it does not take values that mean nothing yet
+        return None
+    if not isinstance(made, np.ndarray) or made.flags.c_contiguous:
+        return None
+    low, high = np.lib.array_utils.byte_bounds(made)
+    return made.strides if high - low == made.nbytes else None
 
 
 def _call(step: Instruction, given: list[Any], out: np.ndarray) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """Return the call that writes an instruction's value into an array."""
-    name = step.primitive.name
-    ufunc = getattr(np, name, None)
-    if (_elementwise(step) or name == "matmul") and isinstance(ufunc, np.ufunc):
-        if name in ("maximum", "minimum"):  # NumPy takes their output by name alone
+    primitive = step.primitive
+    if ufunc := _UFUNCS.get(primitive):
+        if ufunc in (np.maximum, np.minimum):  # NumPy takes their output by name alone
             return functools.partial(ufunc, out=out), tuple(given)
         return ufunc, (*given, out)
-    if name in _REDUCTIONS and given[0].dtype == out.dtype:
-        return _REDUCTIONS[name], (given[0], step.attributes["axis"], None, out, step.attributes["keepdims"])
-    if name == "cast":
+    if primitive in _REDUCTIONS and given[0].dtype == out.dtype:
+        return _REDUCTIONS[primitive], (given[0], step.attributes["axis"], None, out, step.attributes["keepdims"])
+    if primitive is CAST:
         return np.copyto, (out, given[0], "unsafe")
     return _compute_into, (out, step, given)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_dnn.jit.program import Instruction, Program, Value
+from tinygrad_dnn.jit.program import Instruction, Program, Value, exact
 
 
 def simplify(program: Program) -> Program:
@@ -32,8 +32,8 @@ def without_repeats(program: Program) -> Program:
     instructions = []
     for step in program.instructions:
         inputs = tuple(new(x) for x in step.inputs)
-        given = tuple(id(x) if isinstance(x, Value) else (type(x), repr(x)) for x in inputs)
-        key = (step.primitive, given, repr(sorted(step.attributes.items())), step.output.dtype)
+        given = tuple(id(x) if isinstance(x, Value) else exact(x) for x in inputs)
+        key = (step.primitive, given, exact(step.attributes), step.output.dtype)
         if key in made:
             stands_for[id(step.output)] = made[key]
         else:

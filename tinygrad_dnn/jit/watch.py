@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import operator
+import random
+import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,24 +17,27 @@ import numpy as np
 from tinygrad_dnn.backend import Backend
 from tinygrad_dnn.graph import Primitive
 
-# Longer lists are watched by their length alone: such are data.
+# Longer lists and arrays are watched by their length alone: such are data.
 _LONG = 10_000
 
 # Nothing in them can be changed, or nothing of that is a function's business.
 _ATOMS = (
-    type(None), bool, int, float, complex, str, bytes, range, slice, type, types.ModuleType, types.BuiltinFunctionType,
-    np.ndarray, np.generic, np.dtype, np.ufunc, Primitive, Backend,
+    type(None), bool, int, float, complex, str, bytes, range, slice, np.generic, np.dtype, np.ufunc, Primitive, Backend,
 )  # fmt: skip
+
+# Their classes, functions and global names stay as they are.
+_SETTLED_MODULES = sys.stdlib_module_names | {"numpy", "tinygrad_dnn"}
 
 
 class Watch:
     """The attributes, list entries, closed-over and global names that can be reached from a function, as they are now.
 
-    The attributes that a class names in ``_unwatched`` are left out: they change from step to step by design.
+    The attributes that a class names in ``_unwatched`` are left out: they change from step to step by design. Classes
+    and functions that are not this package's, NumPy's or Python's own are watched with the global names they use.
 
     Args:
-        function: The function, or a method of an object.
-        ignored: Places that are left out, as ``changes`` names them.
+        roots: Functions, methods and other objects.
+        apart: Objects with the names of attributes of theirs that are left out.
 
     Example:
         >>> model = td.Sequential([td.layers.Dropout(0.1)])
@@ -43,14 +49,20 @@ class Watch:
         False
     """
 
-    def __init__(self, function: Any, ignored: frozenset[str] = frozenset()) -> None:
-        self._ignored = ignored
+    def __init__(self, *roots: Any, apart: Sequence[tuple[Any, str]] = ()) -> None:
+        self._apart: dict[int, set[str]] = {}
+        for holder, key in apart:
+            self._apart.setdefault(id(holder), set()).add(key)
         # Objects are not kept alive, or a model that keeps its compiled steps would hold itself.
-        self._attributes: list[tuple[Any, Any, tuple[Any, ...], int, str, tuple[str, ...]]] = []
+        self._attributes: list[Attributes] = []
         self._lists: list[tuple[Any, tuple[Any, ...], str]] = []
+        self._lengths: list[tuple[Any, int, str]] = []
         self._cells: list[tuple[Any, Any, str]] = []
+        self._functions: list[tuple[Any, tuple[Any, ...], str]] = []
+        self._arrays: list[tuple[np.ndarray, bytes, str]] = []
+        self._generators: list[tuple[Any, Any, str]] = []
         seen: dict[int, Any] = {}  # alive for as long as this takes, or another could take the identity of one
-        pending = [(function, getattr(function, "__name__", type(function).__name__))]
+        pending = [(root, getattr(root, "__name__", type(root).__name__)) for root in roots]
         while pending:
             value, name = pending.pop()
             if isinstance(value, _ATOMS) or id(value) in seen:
@@ -60,99 +72,219 @@ class Watch:
 
     def _inside(self, value: Any, name: str) -> Iterator[tuple[Any, str]]:
         """Watch what a value holds, and yield it."""
-        if isinstance(value, types.MethodType):
-            yield value.__self__, getattr(value.__self__, "name", type(value.__self__).__name__)
-            yield value.__func__, name
+        if isinstance(value, (types.MethodType, types.BuiltinMethodType)):
+            owner = value.__self__
+            yield owner, getattr(owner, "name", type(owner).__name__)
+            yield getattr(value, "__func__", None), name
         elif isinstance(value, types.FunctionType):
             yield from self._of_function(value, name)
-        elif isinstance(value, functools.partial):
-            for part in (value.func, value.args, value.keywords):
-                yield part, name
-        elif isinstance(value, dict):
-            self._watch_list(value, (*value.keys(), *value.values()), name)
-            if len(value) <= _LONG:
-                yield from ((part, f"{name}[{key!r}]") for key, part in value.items())
-        elif isinstance(value, (list, tuple, set, frozenset)):
-            if len(value) <= _LONG:
-                if isinstance(value, (list, set)):
-                    self._watch_list(value, tuple(value), name)
-                yield from ((part, f"{name}[{i}]") for i, part in enumerate(value))
+        elif isinstance(value, types.ModuleType):
+            pass  # what a function takes from it is watched with the function
+        elif isinstance(value, type):
+            if not _is_settled(value):
+                yield from ((base, base.__name__) for base in value.__mro__[1:])
+                yield from self._watch_attributes(value, _OF_ANY_CLASS, name)
+        elif isinstance(value, np.ndarray):
+            if value.size <= _LONG and value.dtype.kind != "O":
+                self._arrays.append((value, value.tobytes(), name))
+        elif isinstance(value, (np.random.Generator, np.random.RandomState, random.Random)):
+            self._generators.append((value, _drawn(value), name))
+        else:
+            yield from self._of_object(value, name)
+
+    def _of_object(self, value: Any, name: str) -> Iterator[tuple[Any, str]]:
+        yield type(value), type(value).__name__
+        if isinstance(value, functools.partial):
+            yield from ((part, name) for part in (value.func, value.args, value.keywords))
+        elif isinstance(value, (property, staticmethod, classmethod)):
+            parts = ("fget", "fset") if isinstance(value, property) else ("__func__",)
+            yield from ((getattr(value, part), name) for part in parts)
         elif isinstance(value, weakref.ref):
             yield value(), name
-        elif hasattr(value, "__dict__"):
+        elif isinstance(value, dict):
+            yield from self._watch_list(value, name, [(part, f"{name}[{key!r}]") for key, part in value.items()])
+        elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
+            yield from self._watch_list(value, name, [(part, f"{name}[{i}]") for i, part in enumerate(value)])
+        if hasattr(value, "__dict__"):
             yield from self._watch_attributes(value, getattr(type(value), "_unwatched", frozenset()), name)
+        if not _is_settled(type(value)) and any(_slots_of(kind) for kind in type(value).__mro__):
+            yield from self._watch_attributes(_Slots(value), (), name)
+
+    def _watch_list(self, value: Any, name: str, parts: list[tuple[Any, str]]) -> list[tuple[Any, str]]:
+        if len(parts) > _LONG:
+            self._lengths.append((value, len(parts), name))
+            return []
+        if not isinstance(value, (tuple, frozenset)):
+            self._lists.append((value, _items(value), name))
+        return parts
 
     def _of_function(self, function: types.FunctionType, name: str) -> Iterator[tuple[Any, str]]:
-        names = function.__code__.co_freevars
-        for free, cell in zip(names, function.__closure__ or (), strict=True):
-            try:
-                content = cell.cell_contents
-            except ValueError:  # it is not bound yet
-                continue
-            if free not in self._ignored:
-                self._cells.append((cell, content, free))
-                yield content, free
+        modules = []
+        for free, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            content = _content(cell)
+            self._cells.append((cell, content, free))
+            modules.append(content)
+            yield content, free
         yield function.__defaults__, name
         yield function.__kwdefaults__, name
-        if not function.__module__.startswith("tinygrad_dnn."):
-            used = frozenset(_names_in(function.__code__)) & function.__globals__.keys()
-            yield from self._watch_attributes(_Namespace(function.__globals__), function.__globals__.keys() - used, "")
+        if not _is_settled(function):
+            self._functions.append((function, _parts(function), name))
+            yield from self._watch_attributes(function, (), name)
+            used = frozenset(_names_in(function.__code__))
+            yield from self._of_namespace(_Namespace(function.__globals__), used, "", ())
+            modules += [sys.modules[module] for module in used & sys.modules.keys()]  # imported inside of it
+            for module in modules:
+                if isinstance(module, types.ModuleType) and not _is_settled(module):
+                    yield from self._of_namespace(module, used, module.__name__, (module,))
+
+    def _of_namespace(
+        self, holder: Any, used: frozenset[str], name: str, within: tuple[Any, ...]
+    ) -> Iterator[tuple[Any, str]]:
+        """Watch the names of a module that a function uses, and of the modules among them."""
+        for value, place in self._watch_attributes(holder, vars(holder).keys() - used, name):
+            if not isinstance(value, types.ModuleType):
+                yield value, place
+            elif not _is_settled(value) and value not in within:
+                yield from self._of_namespace(value, used, place, (*within, value))
 
     def _watch_attributes(self, holder: Any, left_out: Any, name: str) -> Iterator[tuple[Any, str]]:
-        prefix = f"{name}." if name else ""
-        values = holder.__dict__
-        keys = tuple(key for key in values if key not in left_out and f"{prefix}{key}" not in self._ignored)
-        if not keys:
-            return
-        get = _getter(keys)
-        try:
-            reference: Any = weakref.ref(holder)
-        except TypeError:
-            reference = functools.partial(_itself, holder)
-        self._attributes.append((reference, get, get(values), len(values) if name else -1, prefix, keys))
-        yield from ((values[key], f"{prefix}{key}") for key in keys)
-
-    def _watch_list(self, value: Any, items: tuple[Any, ...], name: str) -> None:
-        if name not in self._ignored:
-            self._lists.append((value, items, name))
+        watched = Attributes(holder, {*left_out, *self._apart.get(id(holder), ())}, name)
+        self._attributes.append(watched)
+        yield from ((value, watched.prefix + key) for key, value in watched.pairs())
 
     def same(self) -> bool:
         """Tell whether everything is as it was."""
-        for reference, get, values, count, _, _ in self._attributes:
-            try:
-                now = reference().__dict__
-                if (count >= 0 and len(now) != count) or not all(map(operator.is_, get(now), values)):
-                    return False
-            except (AttributeError, KeyError):  # it is gone, or lacks an attribute
-                return False
-        for value, items, _ in self._lists:
-            if len(value) * (1 + isinstance(value, dict)) != len(items):
-                return False
-            parts = (*value.keys(), *value.values()) if isinstance(value, dict) else value
-            if not all(map(operator.is_, parts, items)):
-                return False
-        return all(_content(cell) is content for cell, content, _ in self._cells)
+        return (
+            all(attributes.same() for attributes in self._attributes)
+            and all(_are(_items(value), items) for value, items, _ in self._lists)
+            and all(len(value) == length for value, length, _ in self._lengths)
+            and all(_content(cell) is content for cell, content, _ in self._cells)
+            and all(_are(_parts(function), parts) for function, parts, _ in self._functions)
+            and all(array.tobytes() == content for array, content, _ in self._arrays)
+        )
 
-    def changes(self) -> dict[str, tuple[Any, Any]]:
-        """Return the places that are not as they were, by name, with what they held and what they hold now."""
-        found: dict[str, tuple[Any, Any]] = {}
-        for reference, _, values, _, prefix, keys in self._attributes:
-            attributes = getattr(reference(), "__dict__", {})
-            for key, value in zip(keys, values, strict=True):
-                if attributes.get(key) is not value:
-                    found[f"{prefix}{key}"] = value, attributes.get(key)
-        for value, items, name in self._lists:
-            now = (*value.keys(), *value.values()) if isinstance(value, dict) else tuple(value)
-            if len(now) != len(items) or not all(map(operator.is_, now, items)):
-                found[name] = items, value
-        for cell, content, name in self._cells:
-            if _content(cell) is not content:
-                found[name] = content, _content(cell)
+    def changes(self) -> list[str]:
+        """Return the places that are not as they were, by name; generators that were drawn from are among them."""
+        found = [place for attributes in self._attributes for place in attributes.changes()]
+        found += [name for value, items, name in self._lists if not _are(_items(value), items)]
+        found += [name for value, length, name in self._lengths if len(value) != length]
+        found += [name for cell, content, name in self._cells if _content(cell) is not content]
+        found += [name for function, parts, name in self._functions if not _are(_parts(function), parts)]
+        found += [name for array, content, name in self._arrays if array.tobytes() != content]
+        found += [name for generator, drawn, name in self._generators if repr(_drawn(generator)) != repr(drawn)]
+        return [*dict.fromkeys(found)]
+
+    def objects(self) -> list[Any]:
+        """Return the objects whose attributes are watched."""
+        return [attributes.get() for attributes in self._attributes]
+
+    def attributes_set(self) -> list[tuple[Attributes, str, Any, Any]]:
+        """Return the attributes that hold something else now, each with what it held, and what it holds."""
+        found = []
+        for attributes in self._attributes:
+            now = getattr(attributes.get(), "__dict__", {})
+            found += [
+                (attributes, key, value, now[key])
+                for key, value in attributes.pairs()
+                if now.get(key, value) is not value
+            ]
         return found
+
+    def counted(self) -> list[str]:
+        """Return the places by name that held a number, and hold another."""
+        set_now = [(a.prefix + key, before, now) for a, key, before, now in self.attributes_set()]
+        set_now += [(name, content, _content(cell)) for cell, content, name in self._cells]
+        return [name for name, before, now in set_now if before is not now and _is_number(before) and _is_number(now)]
+
+    def restore(self) -> None:
+        """Put everything back as it was."""
+        for attributes in self._attributes:
+            attributes.restore()
+        for value, items, _ in self._lists:
+            if not _are(_items(value), items):
+                value.clear()
+                if isinstance(value, dict):
+                    value.update(zip(items[: len(items) // 2], items[len(items) // 2 :], strict=True))
+                else:
+                    (value.update if isinstance(value, set) else value.extend)(items)
+        for cell, content, _ in self._cells:
+            if _content(cell) is not content:
+                cell.cell_contents = content
+        for function, parts, _ in self._functions:
+            if not _are(_parts(function), parts):
+                function.__code__, function.__defaults__, function.__kwdefaults__ = parts
+        for array, before, _ in self._arrays:
+            if array.tobytes() != before:
+                array[...] = np.frombuffer(before, array.dtype).reshape(array.shape)
+        for generator, drawn, _ in self._generators:
+            _put_back(generator, drawn)
+
+
+class Attributes:
+    """The attributes of one object, as they are now, without keeping it alive."""
+
+    def __init__(self, holder: Any, left_out: Any, name: str) -> None:
+        self.left_out = left_out
+        self.prefix = f"{name}." if name else ""
+        values = vars(holder)
+        self.kind = type(holder)
+        self.keys = tuple(key for key in values if key not in left_out)
+        self.get_values = _getter(self.keys)
+        self.values = self.get_values(values)
+        # How many others there are does not matter: of a module, only the names that are used.
+        self.count = -1 if isinstance(holder, (types.ModuleType, _Namespace)) else len(values)
+        try:
+            self.get: Callable[[], Any] = weakref.ref(holder)
+        except TypeError:
+            self.get = functools.partial(_itself, holder)
+
+    def pairs(self) -> Iterator[tuple[str, Any]]:
+        """Yield each name with what it held."""
+        return zip(self.keys, self.values, strict=True)
+
+    def same(self) -> bool:
+        """Tell whether all hold the same objects."""
+        try:
+            holder = self.get()
+            now = holder.__dict__
+            alike = type(holder) is self.kind and (self.count < 0 or len(now) == self.count)
+            return alike and _are(self.get_values(now), self.values)
+        except (AttributeError, KeyError):  # it is gone, or lacks an attribute
+            return False
+
+    def _added(self) -> list[str]:
+        if self.count < 0:
+            return []
+        return [key for key in getattr(self.get(), "__dict__", ()) if key not in self.keys and key not in self.left_out]
+
+    def changes(self) -> list[str]:
+        """Return the names of those that do not."""
+        now = getattr(self.get(), "__dict__", {})
+        changed = [key for key, value in self.pairs() if now.get(key, _MISSING) is not value]
+        of_class = [] if type(self.get()) is self.kind else ["__class__"]
+        return [self.prefix + key for key in changed + self._added() + of_class]
+
+    def restore(self) -> None:
+        """Let all hold what they held."""
+        holder = self.get()
+        now = getattr(holder, "__dict__", {})
+        for key in self._added():
+            delattr(holder, key)
+        for key, value in self.pairs():
+            if now.get(key, _MISSING) is not value:
+                self.put(key, value)
+
+    def put(self, key: str, value: Any) -> None:
+        """Let one of them hold a value, past the class's own __setattr__, which may do more than set."""
+        holder = self.get()
+        if isinstance(getattr(holder, "__dict__", None), dict):
+            holder.__dict__[key] = value
+        elif holder is not None:
+            setattr(holder, key, value)
 
 
 class _Namespace:
-    """A dict of global names in the place of an object with attributes."""
+    """The global names of a function in the place of an object with attributes."""
 
     __slots__ = ("__dict__",)
 
@@ -160,14 +292,70 @@ class _Namespace:
         self.__dict__ = names
 
 
+class _Slots:
+    """An object's slots in the place of its attributes."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: Any) -> None:
+        self._of = of
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        names = [slot for kind in type(self._of).__mro__ for slot in _slots_of(kind)]
+        return types.MappingProxyType({slot: getattr(self._of, slot) for slot in names if hasattr(self._of, slot)})
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        object.__setattr__(self if key == "_of" else self._of, key, value)
+
+    def __delattr__(self, key: str) -> None:
+        object.__delattr__(self._of, key)
+
+
+_MISSING = object()
+
+# What Python itself keeps there.
+_OF_ANY_CLASS = frozenset(
+    "__dict__ __weakref__ __doc__ __module__ __annotations__ __abstractmethods__ _abc_impl __static_attributes__ "
+    "__firstlineno__ __annotations_cache__".split()
+)
+
+
+def _slots_of(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slot for slot in slots if slot not in _OF_ANY_CLASS)
+
+
+def _is_settled(defined: Any) -> bool:
+    """Tell whether a class or function is of a module that nobody changes while it runs, or is such a module."""
+    module = defined.__name__ if isinstance(defined, types.ModuleType) else getattr(defined, "__module__", None)
+    return (module or "").partition(".")[0] in _SETTLED_MODULES
+
+
+def _parts(function: Any) -> tuple[Any, ...]:
+    return function.__code__, function.__defaults__, function.__kwdefaults__
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, (int, float)) and not isinstance(x, bool)
+
+
 def _itself(holder: Any) -> Any:
     return holder
 
 
-def _getter(keys: tuple[str, ...]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+def _items(value: Any) -> tuple[Any, ...]:
+    return (*value.keys(), *value.values()) if isinstance(value, dict) else tuple(value)
+
+
+def _are(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+    return len(now) == len(before) and all(map(operator.is_, now, before))
+
+
+def _getter(keys: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     """Return what looks up all keys in a dict at once."""
-    if len(keys) == 1:
-        return lambda holder: (holder[keys[0]],)
+    if len(keys) < 2:
+        return lambda holder: tuple(holder[key] for key in keys)
     get: Callable[..., Any] = getattr(operator, "itemgetter")(*keys)  # noqa: B009  # mypy 2.4 fails on the plain name
     return get
 
@@ -175,8 +363,24 @@ def _getter(keys: tuple[str, ...]) -> Callable[[dict[str, Any]], tuple[Any, ...]
 def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:
-        return _content
+    except ValueError:  # it is not bound yet
+        return _MISSING
+
+
+def _drawn(generator: Any) -> Any:
+    """Return the state of a generator of random numbers."""
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    return generator.bit_generator.state if isinstance(generator, np.random.Generator) else generator.get_state()
+
+
+def _put_back(generator: Any, drawn: Any) -> None:
+    if isinstance(generator, random.Random):
+        generator.setstate(drawn)
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = drawn
+    else:
+        generator.set_state(drawn)
 
 
 def _names_in(code: types.CodeType) -> Iterator[str]:

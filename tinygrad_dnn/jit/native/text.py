@@ -1,0 +1,105 @@
+"""LLVM IR as text: types and constants of NumPy's dtypes, and a body that instructions are appended to."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+
+_TYPES = {
+    np.dtype(np.float32): "float",
+    np.dtype(np.float64): "double",
+    np.dtype(np.bool_): "i1",
+    **{np.dtype(f"{sign}{size}"): f"i{8 * size}" for sign in "iu" for size in (1, 2, 4, 8)},
+}
+
+
+def is_known(dtype: np.dtype[Any]) -> bool:
+    """Tell whether loops can compute with elements of a dtype."""
+    return dtype in _TYPES
+
+
+def type_of(dtype: np.dtype[Any]) -> str:
+    """Return the type of an element in a register."""
+    return _TYPES[dtype]
+
+
+def stored_type(dtype: np.dtype[Any]) -> str:
+    """Return the type of an element in memory, where a boolean is a byte."""
+    return "i8" if dtype == np.bool_ else _TYPES[dtype]
+
+
+def constant(value: Any, dtype: np.dtype[Any]) -> str:
+    """Return a number as a constant of a dtype.
+
+    Raises:
+        OverflowError: The dtype cannot hold it.
+
+    Example:
+        >>> from tinygrad_dnn.jit.native.text import constant
+        >>> constant(0.5, np.dtype("float32")), constant(3, np.dtype("int64")), constant(True, np.dtype("bool"))
+        ('0x3FE0000000000000', '3', 'true')
+    """
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            rounded = float(dtype.type(value))
+        return f"0x{struct.unpack('>Q', struct.pack('>d', rounded))[0]:016X}"
+    if dtype.kind == "b":
+        return "true" if value else "false"
+    limits = np.iinfo(dtype)
+    if value != int(value) or not limits.min <= value <= limits.max:
+        raise OverflowError(f"{value!r} is no {dtype.name}")
+    return str(int(value))
+
+
+class Body:
+    """Instructions of a function, in order; each method appends some and returns the register of the result."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.declared: set[str] = set()
+        self._count = 0
+
+    def name(self) -> str:
+        """Return a register that is not used yet."""
+        self._count += 1
+        return f"%x{self._count}"
+
+    def label(self) -> str:
+        """Return a label that is not used yet."""
+        self._count += 1
+        return f"b{self._count}"
+
+    def line(self, text: str) -> None:
+        """Append a line that has no result."""
+        self.lines.append(text)
+
+    def new(self, text: str) -> str:
+        """Append an instruction."""
+        register = self.name()
+        self.lines.append(f"{register} = {text}")
+        return register
+
+    def binary(self, operation: str, kind: str, x: str, y: str) -> str:
+        """Append an instruction of two operands of one type."""
+        return self.new(f"{operation} {kind} {x}, {y}")
+
+    def compare(self, condition: str, kind: str, x: str, y: str) -> str:
+        """Append a comparison by a condition of ``fcmp``, or of ``icmp``."""
+        return self.new(f"{'fcmp' if kind in ('float', 'double') else 'icmp'} {condition} {kind} {x}, {y}")
+
+    def select(self, condition: str, kind: str, x: str, y: str) -> str:
+        """Append the choice of x where a condition holds, else y."""
+        return self.new(f"select i1 {condition}, {kind} {x}, {kind} {y}")
+
+    def call(self, function: str, kind: str, *arguments: str) -> str:
+        """Append the call of a function that takes and gives one type, and declare it."""
+        kinds = ", ".join([kind] * len(arguments))
+        self.declared.add(f"declare {kind} @{function}({kinds})")
+        return self.new(f"call {kind} @{function}({', '.join(f'{kind} {x}' for x in arguments)})")
+
+    def intrinsic(self, function: str, kind: str, *arguments: str) -> str:
+        """Append the call of one of LLVM's own functions."""
+        suffix = {"float": "f32", "double": "f64"}.get(kind, kind)
+        return self.call(f"llvm.{function}.{suffix}", kind, *arguments)

@@ -1,0 +1,134 @@
+"""Views: which elements of an array a value is; reshaping, transposing, broadcasting and slicing compute nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from tinygrad_dnn.graph import Primitive
+from tinygrad_dnn.jit.program import Instruction, Value
+from tinygrad_dnn.ops.shape import BROADCAST_TO, RESHAPE, SLICE, TRANSPOSE
+
+# NumPy's own rules say what a view becomes. They are asked on an array whose values nobody reads: its elements are
+# bytes, so that its strides count elements, and all of it but the first byte is not there.
+_ABSENT = np.zeros(1, np.int8)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Elements of the array of a value.
+
+    Attributes:
+        root: The value whose array it is, which lies there in row-major order.
+        offset: Where its first element is, in elements.
+        shape: Its lengths.
+        strides: How many elements further each axis's next one is; 0 along axes of length 1.
+    """
+
+    root: Value
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """How many elements it has."""
+        return math.prod(self.shape)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the array, in the array's order."""
+        return self.offset == 0 and self.size == self.root.size and self.strides == row_major(self.shape)
+
+    def without(self, axes: Sequence[int]) -> View:
+        """Return it at index 0 of some axes, without them."""
+        kept = [i for i in range(len(self.shape)) if i not in axes]
+        shape, strides = tuple(self.shape[i] for i in kept), tuple(self.strides[i] for i in kept)
+        return View(self.root, self.offset, shape, strides)
+
+    def squeezed(self) -> View:
+        """Return it without its axes of length 1."""
+        return self.without([i for i, n in enumerate(self.shape) if n == 1])
+
+    def broadcast_to(self, shape: Sequence[int]) -> View:
+        """Return it repeated to a shape."""
+        target = tuple(shape)
+        added = len(target) - len(self.shape)
+        return View(self.root, self.offset, target, (0,) * added + self.strides)
+
+    def of(self, base: np.ndarray) -> np.ndarray:
+        """Return it as a NumPy array, given the root's."""
+        if self.is_whole:
+            return base.reshape(self.shape)
+        step = base.itemsize
+        return np.ndarray(self.shape, base.dtype, base, self.offset * step, tuple(s * step for s in self.strides))
+
+
+def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the strides of an array of a shape whose last axis lies together, 0 along axes of length 1.
+
+    Example:
+        >>> td.jit.views.row_major((2, 1, 3))
+        (3, 0, 1)
+    """
+    strides = []
+    step = 1
+    for n in reversed(shape):
+        strides.append(0 if n == 1 else step)
+        step *= n
+    return tuple(reversed(strides))
+
+
+def whole(value: Value) -> View:
+    """Return the view of all of a value's array.
+
+    Example:
+        >>> td.jit.views.whole(td.jit.Value((2, 3), "float32")).strides
+        (3, 1)
+    """
+    return View(value, 0, value.shape, row_major(value.shape))
+
+
+def apply(instruction: Instruction, source: View) -> View | None:
+    """Return what an instruction makes of a view, or None if that is no view: it computes, or must copy."""
+    function = _FUNCTIONS.get(instruction.primitive)
+    if function is None:
+        return None
+    try:
+        return _seen(source, lambda x: function(x, **instruction.attributes))
+    except ValueError:
+        if instruction.primitive is RESHAPE:
+            return None  # its order is not one that strides can tell
+        raise
+
+
+def part(view: View, index: Any) -> View:
+    """Return what a basic index takes of a view."""
+    return _seen(view, lambda x: sliced(x, index))
+
+
+def _seen(view: View, function: Callable[[np.ndarray], np.ndarray]) -> View:
+    absent = as_strided(_ABSENT, view.shape, view.strides)
+    seen = function(absent)
+    start = seen.__array_interface__["data"][0] - absent.__array_interface__["data"][0]
+    strides = tuple(0 if n == 1 else s for n, s in zip(seen.shape, seen.strides, strict=True))
+    return View(view.root, view.offset + start, seen.shape, strides)
+
+
+def sliced(x: np.ndarray, index: Any) -> np.ndarray:
+    """Return ``x[index]`` as an array, where NumPy would read a single element too."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return x[parts if any(part is Ellipsis for part in parts) else (*parts, ...)]
+
+
+_FUNCTIONS: dict[Primitive, Callable[..., np.ndarray]] = {
+    RESHAPE: lambda x, shape: np.reshape(x, shape, copy=False),
+    TRANSPOSE: lambda x, axes: np.transpose(x, axes),
+    BROADCAST_TO: lambda x, shape: np.broadcast_to(x, shape),
+    SLICE: sliced,
+}
