@@ -18,12 +18,13 @@ export PIP_USER := 0
 # Every script in examples/ but what they share and the exercise.
 LESSONS := $(filter-out lesson cifar10_exercise,$(basename $(notdir $(wildcard examples/*.py))))
 
-.PHONY: help exercise gallery test test-strict test-all check clean
+.PHONY: help exercise gallery bench test test-strict test-all check clean
 
 help:
 	@echo 'make exercise    train the four variants of the exercise on images that come with the package: a table and'
 	@echo '                 a picture of the learning curves; options: make exercise ARGS="--epochs 3"'
 	@echo 'make gallery     run every lesson in examples/ and write its picture to gallery/; one: make gallery LESSONS=dropout'
+	@echo 'make bench       measure speed and memory beside the frameworks that are installed; ARGS="--help" explains'
 	@echo 'make test        run the tests: all that are fast, and a sample of each heavy one; ARGS goes to pytest'
 	@echo 'make test-strict run the same tests, every one on the double that is as strict as CuPy'
 	@echo 'make test-all    run make test-strict, then every test at its full count'
@@ -38,6 +39,9 @@ exercise: $(VENV)/.for-use
 
 gallery: $(VENV)/.for-use
 	@for lesson in $(LESSONS); do echo "-- $$lesson"; $(VENV_PYTHON) examples/$$lesson.py $(ARGS) || exit; done
+
+bench: $(VENV)/.for-development
+	@$(VENV_PYTHON) benchmarks/bench.py $(ARGS)
 
 test: $(VENV)/.for-development
 	@$(PYTEST) -m 'not heavy and not gpu' $(ARGS)
