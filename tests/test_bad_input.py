@@ -186,7 +186,7 @@ DATA = {
     "x: ragged": Case(
         lambda w: w.fit([[1, 2], [3]] * 6), ValueError, r"fit: x must be .* not nested lists of unequal lengths"
     ),
-    "x: a dict": Case(lambda w: w.fit({"a": X}), ValueError, r"model 'net' takes one input and got several, of shapes \{'a': "),
+    "x: a dict": Case(lambda w: w.fit({"a": X}), ValueError, r"'net' takes one input and got several, .* \{'a': "),
     "x: complex": Case(lambda w: w.fit(X * 1j), ValueError, r"fit: x must be an array of numbers, not complex64"),
     "x: a number": Case(lambda w: w.fit(3.0), ValueError, r"fit: x is a single number; its first axis must be that of"),
     "x: a file's name": Case(
@@ -520,10 +520,10 @@ OTHERS = {
     "label_smoothing: 2": Case(
         lambda w: losses.categorical_crossentropy([[0, 1]], [[0.5, 0.5]], label_smoothing=2.0),
         ValueError,
-        r"label_smoothing is in \[0, 1\], not 2\.0",
+        r"label_smoothing must be a number in \[0, 1\], not 2\.0",
     ),
     "reduction: unknown": Case(
-        lambda w: losses.MeanSquaredError(reduction="average"), ValueError, r"reduction is one of .*not 'average'"
+        lambda w: losses.MeanSquaredError(reduction="average"), ValueError, r"reduction must be .*not 'average'"
     ),
     "to_categorical: a label too great": Case(
         lambda w: td.utils.to_categorical([0, 5], 3), ValueError, r"to_categorical: label 5 does not fit 3 classes"

@@ -93,11 +93,11 @@ def test_the_result_complies(backend: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "args", "message"),
     [
-        ("MaxNorm", (-1.0,), "MaxNorm: max_value is a number of at least 0, not -1.0"),
-        ("MaxNorm", (math.inf,), "MaxNorm: max_value is a number of at least 0, not inf"),
-        ("MinMaxNorm", (2.0, 1.0), "MinMaxNorm: max_value is a number of at least 2, not 1.0"),
-        ("MinMaxNorm", (0.0, 1.0, 1.5), r"MinMaxNorm: rate is in \[0, 1\], not 1.5"),
-        ("MinMaxNorm", ("0",), "MinMaxNorm: min_value is a number of at least 0, not '0'"),
+        ("MaxNorm", (-1.0,), "MaxNorm: max_value must be a number of at least 0, not -1.0"),
+        ("MaxNorm", (math.inf,), "MaxNorm: max_value must be a number of at least 0, not inf"),
+        ("MinMaxNorm", (2.0, 1.0), "MinMaxNorm: max_value must be a number of at least 2, not 1.0"),
+        ("MinMaxNorm", (0.0, 1.0, 1.5), r"MinMaxNorm: rate must be a number in \[0, 1\], not 1.5"),
+        ("MinMaxNorm", ("0",), "MinMaxNorm: min_value must be a number of at least 0, not '0'"),
     ],
 )
 def test_arguments_out_of_range_are_refused(name: str, args: tuple[Any, ...], message: str) -> None:

@@ -139,16 +139,16 @@ def test_shape_and_element_type(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
-        ("VarianceScaling", {"scale": 0.0}, "VarianceScaling: scale is a finite number above 0, not 0.0"),
-        ("VarianceScaling", {"scale": "2"}, "VarianceScaling: scale is a finite number above 0, not '2'"),
-        ("VarianceScaling", {"mode": "fan"}, "mode is one of 'fan_in', 'fan_out', 'fan_avg', not 'fan'"),
-        ("VarianceScaling", {"distribution": "gauss"}, "distribution is one of 'uniform', 'truncated_normal'"),
-        ("RandomNormal", {"stddev": -1.0}, "RandomNormal: stddev is a finite number of at least 0, not -1.0"),
-        ("TruncatedNormal", {"mean": math.nan}, "TruncatedNormal: mean is a finite number, not nan"),
-        ("RandomUniform", {"minval": 1.0, "maxval": 0.0}, "maxval is a finite number of at least minval"),
-        ("Orthogonal", {"gain": math.inf}, "Orthogonal: gain is a finite number, not inf"),
-        ("HeNormal", {"seed": -1}, "HeNormal: seed is None or an integer from 0 to"),
-        ("HeNormal", {"seed": 1.5}, "HeNormal: seed is None or an integer from 0 to"),
+        ("VarianceScaling", {"scale": 0.0}, "VarianceScaling: scale must be a number above 0, not 0.0"),
+        ("VarianceScaling", {"scale": "2"}, "VarianceScaling: scale must be a number above 0, not '2'"),
+        ("VarianceScaling", {"mode": "fan"}, "mode must be 'fan_in', 'fan_out' or 'fan_avg', not 'fan'"),
+        ("VarianceScaling", {"distribution": "gauss"}, "distribution must be 'uniform', 'truncated_normal'"),
+        ("RandomNormal", {"stddev": -1.0}, "RandomNormal: stddev must be a number of at least 0, not -1.0"),
+        ("TruncatedNormal", {"mean": math.nan}, "TruncatedNormal: mean must be a finite number, not nan"),
+        ("RandomUniform", {"minval": 1.0, "maxval": 0.0}, "maxval must be a number of at least minval"),
+        ("Orthogonal", {"gain": math.inf}, "Orthogonal: gain must be a finite number, not inf"),
+        ("HeNormal", {"seed": -1}, "HeNormal: seed must be None or an integer from 0 to"),
+        ("HeNormal", {"seed": 1.5}, "HeNormal: seed must be None or an integer from 0 to"),
     ],
 )
 def test_arguments_out_of_range_are_refused(name: str, kwargs: dict[str, Any], message: str) -> None:

@@ -250,7 +250,7 @@ def test_weights_of_nothing_make_no_nan(backend: str) -> None:
 
 
 def test_arguments_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"mean_squared_error: reduction is one of 'sum.* not 'avg'"):
+    with pytest.raises(ValueError, match=r"mean_squared_error: reduction must be 'sum.* not 'avg'"):
         losses.MeanSquaredError(reduction="avg")
     with pytest.raises(NotImplementedError, match="Loss does not define call"):
         losses.Loss()([0.0], [0.0])

@@ -201,9 +201,9 @@ def test_shapes_that_do_not_fit_are_refused(backend: str, each: type[metrics.Met
 
 
 def test_arguments_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"binary_accuracy: threshold is in \[0, 1\], not 2"):
+    with pytest.raises(ValueError, match=r"binary_accuracy: threshold must be a number in \[0, 1\], not 2"):
         metrics.BinaryAccuracy(threshold=2)
-    with pytest.raises(ValueError, match="sparse_top_k_categorical_accuracy: k is an integer of at least 1, not 0"):
+    with pytest.raises(ValueError, match="sparse_top_k_categorical_accuracy: k must be an integer of at least 1"):
         metrics.SparseTopKCategoricalAccuracy(k=0)
     with pytest.raises(ValueError, match=r"mean: sample_weight has shape \(3,\) and the values .* \(2,\)"):
         metrics.Mean().update_state([1.0, 2.0], sample_weight=[1.0, 1.0, 1.0])

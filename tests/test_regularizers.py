@@ -71,11 +71,11 @@ def test_a_single_row_is_orthogonal_to_nothing(backend: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
-        ("L1", {"l1": -0.1}, "L1: l1 is a number of at least 0, not -0.1"),
-        ("L2", {"l2": math.nan}, "L2: l2 is a number of at least 0, not nan"),
-        ("L1L2", {"l2": "0.1"}, "L1L2: l2 is a number of at least 0, not '0.1'"),
-        ("OrthogonalRegularizer", {"factor": math.inf}, "factor is a number of at least 0, not inf"),
-        ("OrthogonalRegularizer", {"mode": "row"}, "mode is 'rows' or 'columns', not 'row'"),
+        ("L1", {"l1": -0.1}, "L1: l1 must be a number of at least 0, not -0.1"),
+        ("L2", {"l2": math.nan}, "L2: l2 must be a number of at least 0, not nan"),
+        ("L1L2", {"l2": "0.1"}, "L1L2: l2 must be a number of at least 0, not '0.1'"),
+        ("OrthogonalRegularizer", {"factor": math.inf}, "factor must be a number of at least 0, not inf"),
+        ("OrthogonalRegularizer", {"mode": "row"}, "mode must be 'rows' or 'columns', not 'row'"),
     ],
 )
 def test_arguments_out_of_range_are_refused(name: str, kwargs: dict[str, Any], message: str) -> None:

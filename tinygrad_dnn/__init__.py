@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for, so that importing the package stays cheap and discovers no plugin.
 _SUBMODULES = frozenset(
-    "activations callbacks constraints data datasets diagnostics fusing hookspecs initializers interruption jit layers "
-    "losses metrics models nested objectives optimizers plugins registration registry regularizers schedulers testing "
-    "utils".split()
+    "activations callbacks checks constraints data datasets diagnostics fusing hookspecs initializers interruption jit "
+    "layers losses metrics models nested objectives optimizers plugins registration registry regularizers schedulers "
+    "testing utils".split()
 )
 _ELSEWHERE = {
     "fuse": "tinygrad_dnn.fusing",

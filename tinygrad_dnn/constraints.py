@@ -5,12 +5,11 @@ A weight that already complies stays as it is, to the last bit; Keras shrinks it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, TypeAlias
 
 from tinygrad_dnn import ops, registry
+from tinygrad_dnn.checks import Checked, as_axes
 from tinygrad_dnn.hookspecs import Register, hookimpl
 from tinygrad_dnn.tensor import Tensor
 
@@ -22,7 +21,7 @@ __all__ = [
 Axes: TypeAlias = int | Sequence[int] | None
 
 
-class Constraint:
+class Constraint(Checked):
     """Base of all constraints: a callable of a weight that returns the weight to keep instead.
 
     A subclass writes ``__call__`` and, where it has arguments, ``get_config``.
@@ -48,22 +47,10 @@ class Constraint:
         """Return the constraint that ``get_config`` described."""
         return cls(**config)
 
-    def _number(self, argument: str, value: Any, least: float, greatest: float = math.inf) -> float:
-        """Return a number among the arguments, after checking that it is in its range."""
-        real = isinstance(value, Real) and not isinstance(value, bool)
-        if not real or not least <= value <= greatest or math.isinf(value):
-            needed = f"a number of at least {least:g}" if greatest == math.inf else f"in [{least:g}, {greatest:g}]"
-            raise ValueError(f"{type(self).__name__}: {argument} is {needed}, not {value!r}.")
-        checked: float = value
-        return checked
-
     def _axes(self, axis: Any) -> Axes:
         """Return the axes among the arguments, after checking that they are integers."""
-        given = axis if isinstance(axis, (list, tuple)) else (axis,)
-        if axis is not None and any(isinstance(a, bool) or not hasattr(a, "__index__") for a in given):
-            raise ValueError(
-                f"{type(self).__name__}: axis is an integer, a sequence of integers or None, not {axis!r}."
-            )
+        if axis is not None:
+            as_axes(axis, f"{self._title}: axis", "an integer, a sequence of integers or None")
         checked: Axes = axis
         return checked
 
@@ -101,7 +88,7 @@ class MaxNorm(Constraint):
     """
 
     def __init__(self, max_value: float = 2, axis: Axes = 0) -> None:
-        self.max_value = self._number("max_value", max_value, 0)
+        self.max_value = self._number("max_value", max_value, "[0, inf)")
         self.axis = self._axes(axis)
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -131,9 +118,9 @@ class MinMaxNorm(Constraint):
     """
 
     def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Axes = 0) -> None:
-        self.min_value = self._number("min_value", min_value, 0)
-        self.max_value = self._number("max_value", max_value, min_value)
-        self.rate = self._number("rate", rate, 0, 1)
+        self.min_value = self._number("min_value", min_value, "[0, inf)")
+        self.max_value = self._number("max_value", max_value, f"[{self.min_value!r}, inf)")
+        self.rate = self._number("rate", rate, "[0, 1]")
         self.axis = self._axes(axis)
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -182,32 +169,7 @@ min_max_norm = MinMaxNorm
 non_neg = NonNeg
 unit_norm = UnitNorm
 
-
-def get(identifier: Any, /, **kwargs: Any) -> Any:
-    """Return a constraint by name, with arguments if any are given, or as it is; see ``Registry.get``.
-
-    Raises:
-        ValueError: Nothing has this name.
-        TypeError: What is given is no constraint.
-
-    Example:
-        >>> td.constraints.get("max_norm").get_config()
-        {'max_value': 2, 'axis': 0}
-    """
-    return registry.constraints.get(identifier, **kwargs)
-
-
-def serialize(constraint: Any) -> str | dict[str, Any] | None:
-    """Return what ``get`` makes the constraint from again; see ``Registry.serialize``.
-
-    Raises:
-        ValueError: It is not registered.
-
-    Example:
-        >>> td.constraints.serialize(td.constraints.max_norm(1.0))
-        {'class_name': 'maxnorm', 'config': {'max_value': 1.0, 'axis': 0}}
-    """
-    return registry.constraints.serialize(constraint)
+get, serialize = registry.constraints.get, registry.constraints.serialize
 
 
 @hookimpl

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dnn import backend, nested, ops
+from tinygrad_dnn.checks import as_integer
 from tinygrad_dnn.tensor import Tensor
 
 # Rows looked at in one go for NaN: the mask of a whole data set would double its memory.
@@ -88,7 +89,7 @@ class ArrayBatches:
         examine: Callable[[Any, Any, bool], None] | None = None,
     ) -> None:
         batch_size = 32 if batch_size is None else batch_size
-        check_count(f"{caller}: batch_size", batch_size, 1)
+        as_integer(batch_size, f"{caller}: batch_size", "[1, inf)")
         arrays = checked_arrays(Batch(x, y, sample_weight), caller)
         for name, array in _named(arrays):
             check_finite(array, name, caller)
@@ -141,7 +142,7 @@ class IterableBatches:
         examine: Callable[[Any, Any, bool], None] | None = None,
     ) -> None:
         if steps is not None:
-            check_count(f"{caller}: the number of steps", steps, 1)
+            as_integer(steps, f"{caller}: the number of steps", "[1, inf)")
         self.batches = batches
         self.steps = steps
         self.class_weight = class_weight
@@ -325,12 +326,6 @@ def check_finite(array: Any, name: str, caller: str) -> None:
                 f"{caller}: {name} holds {part[tuple(place)]} at sample {start + place[0]}"
                 f"{f', place {tuple(int(i) for i in place[1:])}' if part.ndim > 1 else ''}: replace or drop it."
             )
-
-
-def check_count(what: str, value: Any, least: int) -> None:
-    """Raise ValueError unless ``value`` is an integer of at least ``least``."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ValueError(f"{what} must be an integer of at least {least}, not {value!r}.")
 
 
 def class_weights(y: Tensor | None, class_weight: Any, sample_weight: Tensor | None, caller: str) -> Tensor:

@@ -256,7 +256,7 @@ def _as_weight(weight: Any) -> float:
     if weight is None:
         return 1.0
     if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
-        raise ValueError(f"loss_weights must be finite numbers, not {weight!r}.")
+        raise ValueError(f"compile: loss_weights must be finite numbers, not {weight!r}.")
     return float(weight)
 
 

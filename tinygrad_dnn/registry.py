@@ -96,6 +96,16 @@ class Registry:
             UnknownNameError: Nothing has this name: a ValueError that lists the names, and what failed to load.
             AmbiguousNameError: Two plugins claim the name.
             TypeError: The object is not of this kind, or takes no arguments.
+
+        Example:
+            >>> td.losses.get("mse") is td.losses.mean_squared_error
+            True
+            >>> td.initializers.get("he_normal", seed=1).get_config()
+            {'seed': 1}
+            >>> td.activations.get("relu", negative_slope=0.5)([-2.0])
+            Tensor([-1.], dtype=float32)
+            >>> td.layers.get({"class_name": "dense", "config": {"units": 3}}).units
+            3
         """
         if identifier is None:
             return None
@@ -123,6 +133,12 @@ class Registry:
 
         Raises:
             ValueError: ``obj`` is not registered, or its class has no ``get_config``.
+
+        Example:
+            >>> td.activations.serialize(td.activations.elu)
+            'elu'
+            >>> td.regularizers.serialize(td.regularizers.l2(0.5))
+            {'class_name': 'l2', 'config': {'l2': 0.5}}
         """
         if obj is None:
             return None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Real
 from typing import Any
 
 from tinygrad_dnn import ops, registry
+from tinygrad_dnn.checks import Checked
 from tinygrad_dnn.hookspecs import Register, hookimpl
 from tinygrad_dnn.tensor import Tensor
 
@@ -15,7 +14,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Regularizer:
+class Regularizer(Checked):
     """Base of all regularizers: a callable of a weight that returns a scalar Tensor.
 
     A subclass writes ``__call__`` and, where it has arguments, ``get_config``.
@@ -41,11 +40,6 @@ class Regularizer:
         """Return the regularizer that ``get_config`` described."""
         return cls(**config)
 
-    def _factor(self, argument: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
-            raise ValueError(f"{type(self).__name__}: {argument} is a number of at least 0, not {value!r}.")
-        return float(value)
-
 
 class L1L2(Regularizer):
     """The penalty ``l1 * sum(|x|) + l2 * sum(x**2)``, the elastic net's.
@@ -66,8 +60,8 @@ class L1L2(Regularizer):
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1 = self._factor("l1", l1)
-        self.l2 = self._factor("l2", l2)
+        self.l1 = self._number("l1", l1, "[0, inf)")
+        self.l2 = self._number("l2", l2, "[0, inf)")
 
     def __call__(self, x: Tensor) -> Tensor:
         absolute = self.l1 * ops.abs(x).sum() if self.l1 else None
@@ -98,7 +92,7 @@ class L1(Regularizer):
     """
 
     def __init__(self, l1: float = 0.01) -> None:
-        self.l1 = self._factor("l1", l1)
+        self.l1 = self._number("l1", l1, "[0, inf)")
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.l1 * ops.abs(x).sum()
@@ -125,7 +119,7 @@ class L2(Regularizer):
     """
 
     def __init__(self, l2: float = 0.01) -> None:
-        self.l2 = self._factor("l2", l2)
+        self.l2 = self._number("l2", l2, "[0, inf)")
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.l2 * (x * x).sum()
@@ -151,10 +145,8 @@ class OrthogonalRegularizer(Regularizer):
     """
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
-        self.factor = self._factor("factor", factor)
-        if mode not in ("rows", "columns"):
-            raise ValueError(f"OrthogonalRegularizer: mode is 'rows' or 'columns', not {mode!r}.")
-        self.mode = mode
+        self.factor = self._number("factor", factor, "[0, inf)")
+        self.mode = self._choice("mode", mode, ("rows", "columns"))
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim != 2:
@@ -177,32 +169,7 @@ l2 = L2
 l1_l2 = L1L2
 orthogonal = OrthogonalRegularizer
 
-
-def get(identifier: Any, /, **kwargs: Any) -> Any:
-    """Return a regularizer by name, with arguments if any are given, or as it is; see ``Registry.get``.
-
-    Raises:
-        ValueError: Nothing has this name.
-        TypeError: What is given is no regularizer.
-
-    Example:
-        >>> td.regularizers.get("l2").get_config()
-        {'l2': 0.01}
-    """
-    return registry.regularizers.get(identifier, **kwargs)
-
-
-def serialize(regularizer: Any) -> str | dict[str, Any] | None:
-    """Return what ``get`` makes the regularizer from again; see ``Registry.serialize``.
-
-    Raises:
-        ValueError: It is not registered.
-
-    Example:
-        >>> td.regularizers.serialize(td.regularizers.l2(0.5))
-        {'class_name': 'l2', 'config': {'l2': 0.5}}
-    """
-    return registry.regularizers.serialize(regularizer)
+get, serialize = registry.regularizers.get, registry.regularizers.serialize
 
 
 @hookimpl

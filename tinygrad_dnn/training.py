@@ -11,11 +11,11 @@ import numpy as np
 
 from tinygrad_dnn import backend, nested, ops
 from tinygrad_dnn.callbacks import CallbackList, History, Logs, ProgbarLogger
+from tinygrad_dnn.checks import as_integer
 from tinygrad_dnn.data import (
     ArrayBatches,
     Batch,
     IterableBatches,
-    check_count,
     checked_arrays,
     is_arrays,
     is_batch,
@@ -103,9 +103,9 @@ class Trainer(Learner):
             2
         """
         self._require_compiled("fit")
-        check_count("fit: epochs", epochs, 1)
-        check_count("fit: initial_epoch", initial_epoch, 0)
-        check_count("fit: validation_freq", validation_freq, 1)
+        as_integer(epochs, "fit: epochs", "[1, inf)")
+        as_integer(initial_epoch, "fit: initial_epoch", "[0, inf)")
+        as_integer(validation_freq, "fit: validation_freq", "[1, inf)")
         _check_verbose("fit", verbose)
         if validation_batch_size is None:
             validation_batch_size = batch_size
@@ -167,9 +167,11 @@ class Trainer(Learner):
         calls("epoch_begin", epoch, Logs())
         largest = self._largest_matrix()
         logs = Logs()
+        quiet = calls.changes_nothing("train_batch_begin") and calls.changes_nothing("train_batch_end")
+        moment = object() if quiet and isinstance(batches, ArrayBatches) else None
         for step, batch in enumerate(between.waiting(batches)):
             calls("train_batch_begin", step, Logs())
-            logs = self._run("train_step", batch, largest)
+            logs = self._run("train_step", batch, largest, moment)
             calls("train_batch_end", step, logs)
             if self.stop_training:
                 break
@@ -400,9 +402,9 @@ class Trainer(Learner):
                     where = "" if objective.name is None else f" output {objective.name!r}:"
                     raise ValueError(f"{caller}:{where} {error}") from None
 
-    def _run(self, step: str, batch: Batch, largest: int) -> Logs:
+    def _run(self, step: str, batch: Batch, largest: int, moment: object | None = None) -> Logs:
         with _products(batch, largest):
-            values = self.run_step(step, batch.packed())
+            values = self.run_step(step, batch.packed(), moment)
         if not isinstance(values, dict):
             raise TypeError(
                 f"{step} of model {self.name!r} must return a dict of values by name, not {type(values).__name__}."

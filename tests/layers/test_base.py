@@ -404,3 +404,11 @@ def test_set_random_seed_repeats_the_first_weights(backend: str) -> None:
     layer = td.layers.Dense(4)
     layer.build((None, 4))
     assert not np.array_equal(layer.kernel.numpy(), first[0])
+
+
+def test_a_length_may_stand_for_the_shape_of_a_sample_with_one_axis() -> None:
+    model = td.Sequential([td.layers.Dense(2, input_dim=3)])
+    assert (model.built, model.input_shape) == (True, (None, 3))
+    assert td.layers.Dense(2, input_dim=3, name="d").get_config()["input_shape"] == [3]
+    with pytest.raises(ValueError, match=r"^layer 'd': input_dim must be an integer of at least 0, not \(3,\)"):
+        td.layers.Dense(2, input_dim=(3,), name="d")

@@ -385,3 +385,17 @@ def test_finding_an_output_shape_changes_no_statistics_and_no_mode(backend: str,
     outer.compute_output_shape((None, 3))
     assert [w.tolist() for w in inner.weights] == [[1.0] * 3, [0.0] * 3, [0.0] * 3, [1.0] * 3]
     assert {training for _, training in modes} == {False}
+
+
+def test_training_may_be_given_by_its_place(backend: str) -> None:
+    class Noisy(td.layers.Layer):
+        def call(self, inputs, scale=1.0, training=False):
+            return inputs * scale + (100.0 if training else 0.0)
+
+    x = np.ones((2, 500), "float32")
+    noisy = Noisy()
+    assert [noisy(x, *args).numpy()[0, 0] for args in ((2.0, True), (2.0, False), (2.0,), ())] == [102, 2, 2, 1]
+    dropout = td.layers.Dropout(0.5, seed=1)
+    assert 0 in dropout(x, True).numpy()
+    assert 0 not in dropout(x, False).numpy()
+    assert 0 in td.Sequential([dropout])(x, True).numpy()

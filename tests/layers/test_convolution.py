@@ -167,8 +167,8 @@ def test_unknown_lengths_stay_unknown() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"filters": 0}, "filters must be a positive integer, not 0"),
-        ({"filters": 2.5}, r"filters must be a positive integer, not 2\.5"),
+        ({"filters": 0}, "filters must be an integer of at least 1, not 0"),
+        ({"filters": 2.5}, r"filters must be an integer of at least 1, not 2\.5"),
         ({"kernel_size": 0}, "kernel_size must be a positive integer, or a pair of them for rows and columns, not 0"),
         ({"kernel_size": (3, 3, 3)}, r"kernel_size must be .*, not \(3, 3, 3\)"),
         ({"strides": "2"}, "strides must be .*, not '2'"),

@@ -158,7 +158,7 @@ def test_dense_refuses_inputs_without_features(backend: str) -> None:
 
 @pytest.mark.parametrize("units", [0, -1, 2.0, "3", None, True])
 def test_units_are_a_positive_integer(units: Any) -> None:
-    with pytest.raises(ValueError, match=r"^Dense 'd': units must be a positive integer, not "):
+    with pytest.raises(ValueError, match=r"^Dense 'd': units must be an integer of at least 1, not "):
         td.layers.Dense(units, name="d")
 
 

@@ -135,3 +135,12 @@ def test_one_tensor_is_no_list(backend: str, cls: str) -> None:
 def test_axis_is_an_integer(axis: Any) -> None:
     with pytest.raises(ValueError, match=r"^Concatenate 'm': axis must be an integer, not "):
         td.layers.Concatenate(axis, name="m")
+
+
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate"])
+def test_a_function_makes_the_layer_and_calls_it(name: str) -> None:
+    function, layer = getattr(td.layers, name), getattr(td.layers, name.capitalize())
+    values = [np.array([[1.0, 4.0]], "float32"), np.array([[3.0, 2.0]], "float32")]
+    np.testing.assert_array_equal(function(values).numpy(), layer()(values).numpy())
+    made = function([td.Input((3,)), td.Input((3,))], name="joined")
+    assert (type(made.call.layer), made.name) == (layer, "joined")

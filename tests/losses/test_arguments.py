@@ -21,15 +21,15 @@ OUT_OF_RANGE: list[tuple[str, str, Any, str]] = [
     ("SparseCategoricalCrossentropy", "ignore_class", 2.5, "an integer or None"),
     ("SparseCategoricalCrossentropy", "axis", "last", "an integer"),
     ("BinaryFocalCrossentropy", "alpha", 1.5, r"in \[0, 1\]"),
-    ("BinaryFocalCrossentropy", "gamma", -1.0, "a finite number of at least 0"),
+    ("BinaryFocalCrossentropy", "gamma", -1.0, "a number of at least 0"),
     ("BinaryFocalCrossentropy", "label_smoothing", 2, r"in \[0, 1\]"),
     ("CategoricalFocalCrossentropy", "alpha", -0.5, "at least 0, or a list"),
     ("CategoricalFocalCrossentropy", "alpha", [0.5, -1.0], "at least 0, or a list"),
     ("CategoricalFocalCrossentropy", "alpha", [], "at least 0, or a list"),
-    ("CategoricalFocalCrossentropy", "gamma", math.inf, "a finite number of at least 0"),
-    ("Huber", "delta", 0.0, "a finite number above 0"),
-    ("Huber", "delta", math.nan, "a finite number above 0"),
-    ("Huber", "delta", "1", "a finite number above 0"),
+    ("CategoricalFocalCrossentropy", "gamma", math.inf, "a number of at least 0"),
+    ("Huber", "delta", 0.0, "a number above 0"),
+    ("Huber", "delta", math.nan, "a number above 0"),
+    ("Huber", "delta", "1", "a number above 0"),
     ("CosineSimilarity", "axis", None, "an integer"),
 ]
 
@@ -43,11 +43,11 @@ def test_arguments_out_of_range_are_refused(name: str, argument: str, value: Any
         (loss().name if name != "Huber" else "huber_loss", lambda: loss(**{argument: value})),
         (function.__name__, lambda: function(ROWS, ROWS, **{argument: value})),
     ):
-        with pytest.raises(ValueError, match=rf"^{owner}: {argument} is .*{words}.*, not "):
+        with pytest.raises(ValueError, match=rf"^{owner}: {argument} must be .*{words}.*, not "):
             call()
     metric = getattr(metrics, name, None)
     if metric is not None and argument in metric().get_config():
-        with pytest.raises(ValueError, match=rf"^own: {argument} is .*{words}.*, not "):
+        with pytest.raises(ValueError, match=rf"^own: {argument} must be .*{words}.*, not "):
             metric(name="own", **{argument: value})
 
 

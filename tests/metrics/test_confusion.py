@@ -68,14 +68,14 @@ def test_types_of_targets_and_predictions(backend: str) -> None:
 @pytest.mark.parametrize("each", AT_THRESHOLDS, ids=lambda each: each.__name__)
 @pytest.mark.parametrize("value", [-0.1, 1.5, [0.5, 2], [], "half", [None], float("nan")])
 def test_thresholds_out_of_range_are_refused(each: Any, value: Any) -> None:
-    with pytest.raises(ValueError, match=r"^own: thresholds is None, or a number in \[0, 1\], or a list of such, not "):
+    with pytest.raises(ValueError, match=r"^own: thresholds must be None, or a number in \[0, 1\], or a list of such"):
         each(thresholds=value, name="own")
 
 
 @pytest.mark.parametrize("each", [metrics.Precision, metrics.Recall])
 def test_classes_that_there_are_not_are_refused(backend: str, each: Any) -> None:
     for argument, value, least in (("top_k", 0, 1), ("top_k", 1.5, 1), ("class_id", -1, 0), ("class_id", "a", 0)):
-        with pytest.raises(ValueError, match=f"{argument} is None or an integer of at least {least}, not {value!r}"):
+        with pytest.raises(ValueError, match=f"{argument} must be None or an integer of at least {least}, not "):
             each(**{argument: value})
     for arguments in ({"top_k": 4}, {"class_id": 3}):
         with pytest.raises(ValueError, match=r"(top_k|class_id) is ., which needs 4 classes, and y_pred has 3"):

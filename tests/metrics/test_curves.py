@@ -80,14 +80,14 @@ def test_logits_become_probabilities(backend: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_thresholds": 1}, "num_thresholds is an integer of at least 2, not 1"),
-        ({"num_thresholds": 2.5}, "num_thresholds is an integer of at least 2, not 2.5"),
-        ({"curve": "RO"}, "curve is one of 'ROC', 'PR', not 'RO'"),
-        ({"summation_method": "middle"}, "summation_method is one of .*'minoring', not 'middle'"),
-        ({"thresholds": [0.5, 1.5]}, r"thresholds is None, or a number in \[0, 1\]"),
-        ({"num_labels": 3}, "num_labels is None or, with multi_label=True, .* not 3 with multi_label=False"),
-        ({"num_labels": 0, "multi_label": True}, "num_labels is None or, with multi_label=True, .* not 0"),
-        ({"label_weights": [1.0, -1.0]}, "label_weights are numbers of at least 0"),
+        ({"num_thresholds": 1}, "num_thresholds must be an integer of at least 2, not 1"),
+        ({"num_thresholds": 2.5}, "num_thresholds must be an integer of at least 2, not 2.5"),
+        ({"curve": "RO"}, "curve must be 'ROC' or 'PR', not 'RO'"),
+        ({"summation_method": "middle"}, "summation_method must be .* or 'minoring', not 'middle'"),
+        ({"thresholds": [0.5, 1.5]}, r"thresholds must be None, or a number in \[0, 1\]"),
+        ({"num_labels": 3}, "num_labels=3 says something with multi_label=True alone"),
+        ({"num_labels": 0, "multi_label": True}, "num_labels must be None or an integer of at least 1, not 0"),
+        ({"label_weights": [1.0, -1.0]}, "each of label_weights must be a number of at least 0, not -1.0"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -46,11 +46,11 @@ def test_scores_of_nothing(backend: str) -> None:
 @pytest.mark.parametrize(
     ("each", "arguments", "message"),
     [
-        (metrics.F1Score, {"average": "mean"}, "f1_score: average is one of None, 'micro', .*, not 'mean'"),
-        (metrics.F1Score, {"threshold": 0.0}, r"f1_score: threshold is None or in \(0, 1\], not 0.0"),
-        (metrics.F1Score, {"threshold": "a"}, r"f1_score: threshold is None or in \(0, 1\], not 'a'"),
-        (metrics.FBetaScore, {"beta": 0.0}, "fbeta_score: beta is a finite number above 0, not 0.0"),
-        (metrics.FBetaScore, {"beta": float("inf")}, "fbeta_score: beta is a finite number above 0, not inf"),
+        (metrics.F1Score, {"average": "mean"}, "f1_score: average must be None, 'micro', .*, not 'mean'"),
+        (metrics.F1Score, {"threshold": 0.0}, r"f1_score: threshold must be None or a number in \(0, 1\], not 0.0"),
+        (metrics.F1Score, {"threshold": "a"}, r"f1_score: threshold must be None or a number in \(0, 1\], not 'a'"),
+        (metrics.FBetaScore, {"beta": 0.0}, "fbeta_score: beta must be a number above 0, not 0.0"),
+        (metrics.FBetaScore, {"beta": float("inf")}, "fbeta_score: beta must be a number above 0, not inf"),
     ],
 )
 def test_arguments_out_of_range_are_refused(each: Any, arguments: dict[str, Any], message: str) -> None:

@@ -42,9 +42,9 @@ def test_scores_of_nothing_and_of_constants(backend: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"class_aggregation": "sum"}, "class_aggregation is one of None, .*, not 'sum'"),
-        ({"num_regressors": -1}, "num_regressors is an integer of at least 0, not -1"),
-        ({"num_regressors": 0.5}, "num_regressors is an integer of at least 0, not 0.5"),
+        ({"class_aggregation": "sum"}, "class_aggregation must be None, .*, not 'sum'"),
+        ({"num_regressors": -1}, "num_regressors must be an integer of at least 0, not -1"),
+        ({"num_regressors": 0.5}, "num_regressors must be an integer of at least 0, not 0.5"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -268,6 +268,35 @@ def test_summary_of_a_model_that_is_not_built(capsys: pytest.CaptureFixture[str]
     assert "hidden (Dense) ? not built" in lines
 
 
+def test_summary_within_a_width_of_models_inside_and_of_what_is_trainable() -> None:
+    inner = td.Sequential([layers.InputLayer(shape=(4,)), layers.Dense(2, name="first")], name="inner")
+    model = td.Sequential([inner, layers.Dense(3, name="last", trainable=False)], name="outer")
+    printed: list[str] = []
+    model.summary(print_fn=printed.append, expand_nested=True, show_trainable=True)
+    lines = [" ".join(line.split()) for line in printed]
+    assert lines[2] == "Layer (type) Output shape Parameters Trainable"
+    assert lines[4:7] == [
+        "inner (Sequential) (None, 2) 10 yes", "first (Dense) (None, 2) 10 yes", "last (Dense) (None, 3) 9 no",
+    ]  # fmt: skip
+    assert printed[5].index("first") == printed[4].index("inner") + 2
+    narrow: list[str] = []
+    model.summary(30, print_fn=narrow.append)
+    assert max(map(len, narrow[:-2])) <= 30
+    assert not any("first" in line for line in narrow)
+    for width in (19, 2.5, "wide"):
+        with pytest.raises(ValueError, match="model 'outer': line_length must be an integer of at least 20, not "):
+            model.summary(width)
+
+
+def test_a_model_that_begins_with_one_is_built_for_its_input() -> None:
+    inner = td.Sequential([layers.InputLayer(shape=(4,)), layers.Dense(2)])
+    model = td.Sequential([inner, layers.Dense(3)])
+    assert (model.built, model.input_shape, model.output_shape) == (True, (None, 4), (None, 3))
+    assert not td.Sequential([td.Sequential([layers.Dense(2)]), layers.Dense(3)]).built
+    two = td.Model([a := td.Input((2,)), b := td.Input((2,))], layers.Add()([a, b]))
+    assert not td.Sequential([two, layers.Dense(3)]).built
+
+
 # -- Model -------------------------------------------------------------------------------------------------------------
 
 

@@ -162,7 +162,7 @@ BAD: list[tuple[str, str, list[Any], str]] = [
     ("Adagrad", "initial_accumulator_value", [-0.1, math.nan], POSITIVE),
     ("Adagrad", "epsilon", [-1e-7, None], POSITIVE),
     ("Adadelta", "rho", [1.0, -0.1, "x"], r"a number in \[0, 1\)"),
-    ("Adadelta", "epsilon", [0.0, -1.0], "a positive number"),
+    ("Adadelta", "epsilon", [0.0, -1.0], "a number above 0"),
     ("Ftrl", "learning_rate_power", [0.5, math.nan], "a number of at most 0"),
     ("Ftrl", "initial_accumulator_value", [-0.1], POSITIVE),
     ("Ftrl", "l1_regularization_strength", [-0.1, True], POSITIVE),

@@ -165,9 +165,9 @@ def test_without_a_least_size_a_weight_of_zeros_never_moves(backend: str) -> Non
 
 BAD: list[tuple[str, list[Any], str]] = [
     ("beta_2_decay", [0.1, math.nan, None, "x"], "a number of at most 0"),
-    ("epsilon_1", [0.0, -1e-30, math.inf], "a positive number"),
+    ("epsilon_1", [0.0, -1e-30, math.inf], "a number above 0"),
     ("epsilon_2", [-1e-3, math.nan, True], "a number of at least 0"),
-    ("clip_threshold", [0.0, -1.0, math.nan], "a positive number"),
+    ("clip_threshold", [0.0, -1.0, math.nan], "a number above 0"),
     ("relative_step", ["no", 1, None], "True or False"),
 ]
 

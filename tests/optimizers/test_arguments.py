@@ -10,7 +10,7 @@ import pytest
 import tinygrad_dnn as td
 from tests.optimizers.trajectories import path
 
-POSITIVE, AT_LEAST_0, FLAG = "a positive number", "a number of at least 0", "True or False"
+POSITIVE, AT_LEAST_0, FLAG = "a number above 0", "a number of at least 0", "True or False"
 BAD: list[tuple[str, list[Any], str]] = [
     ("clipnorm", [0, -1.0, np.nan, np.inf, "1", True], POSITIVE),
     ("clipvalue", [0.0, -0.5], POSITIVE),

@@ -136,7 +136,7 @@ BAD: list[tuple[str, list[Any], str]] = [
     ("adam_lr_ratio", [-1, math.inf], AT_LEAST_0),
     ("momentum", [1.1, -0.1, math.nan], r"a number in \[0, 1\]"),
     ("ns_steps", [-1, 2.5, True, None], "an integer of at least 0"),
-    ("rms_rate", [0.0, -0.2, math.nan], "a positive number"),
+    ("rms_rate", [0.0, -0.2, math.nan], "a number above 0"),
     ("nesterov", ["no", 1, None], "True or False"),
     ("exclude_embeddings", ["no", 0], "True or False"),
     ("exclude_layers", ["output", 3, [3], {"a"}], "a list of regular expressions"),

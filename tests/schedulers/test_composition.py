@@ -178,16 +178,16 @@ def test_copies_are_the_same() -> None:
         (lambda: SequentialSchedule([], []), "SequentialSchedule: schedules has at least one schedule; it is empty"),
         (lambda: SequentialSchedule([0.1, 0.2], []), "SequentialSchedule: 2 schedules need 1 milestones, not 0"),
         (lambda: SequentialSchedule([0.1], [5]), "SequentialSchedule: 1 schedules need 0 milestones, not 1"),
-        (lambda: SequentialSchedule([1, 2, 3], [9, 5]), r"milestones increase; these are \[9, 5\]"),
-        (lambda: SequentialSchedule([1, 2, 3], [5, 5]), r"milestones increase; these are \[5, 5\]"),
-        (lambda: SequentialSchedule([1, 2], [0]), "each milestone is a number above 0, not 0"),
-        (lambda: SequentialSchedule([1, 2], [math.nan]), "each milestone is a number above 0, not nan"),
-        (lambda: SequentialSchedule([1, 2], 5), "milestones is a list, not 5"),
-        (lambda: SequentialSchedule(0.1, []), "schedules is a list, not 0.1"),
-        (lambda: ProductSchedule("cosine_decay"), "ProductSchedule: schedules is a list, not 'cosine_decay'"),
+        (lambda: SequentialSchedule([1, 2, 3], [9, 5]), r"milestones must increase; these are \[9, 5\]"),
+        (lambda: SequentialSchedule([1, 2, 3], [5, 5]), r"milestones must increase; these are \[5, 5\]"),
+        (lambda: SequentialSchedule([1, 2], [0]), "each milestone must be a number above 0, not 0"),
+        (lambda: SequentialSchedule([1, 2], [math.nan]), "each milestone must be a number above 0, not nan"),
+        (lambda: SequentialSchedule([1, 2], 5), "milestones must be a list, not 5"),
+        (lambda: SequentialSchedule(0.1, []), "schedules must be a list, not 0.1"),
+        (lambda: ProductSchedule("cosine_decay"), "ProductSchedule: schedules must be a list, not 'cosine_decay'"),
         (lambda: ProductSchedule([]), "ProductSchedule: schedules has at least one schedule"),
-        (lambda: ProductSchedule([-0.1]), "a number among schedules is a number of at least 0, not -0.1"),
-        (lambda: ProductSchedule([True]), "a number among schedules is a number of at least 0, not True"),
+        (lambda: ProductSchedule([-0.1]), "a number among schedules must be a number of at least 0, not -0.1"),
+        (lambda: ProductSchedule([True]), "a number among schedules must be a number of at least 0, not True"),
         (lambda: ExponentialDecay(0.1, 10, 0.5) * math.nan, "a number of at least 0, not nan"),
         (lambda: ProductSchedule(["cosine_dekay"]), "'cosine_dekay' is not a known scheduler. Did you mean 'cosine_d"),
     ],
@@ -206,5 +206,5 @@ def test_what_is_no_schedule_is_refused(part: Any) -> None:
 
 
 def test_nothing_is_no_schedule() -> None:
-    with pytest.raises(TypeError, match="ProductSchedule: each of schedules is a schedule or a number, not None"):
+    with pytest.raises(TypeError, match="ProductSchedule: each of schedules must be a schedule or a number, not None"):
         ProductSchedule([None])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dnn import registry
 from tinygrad_dnn.activations.axes import glu, log_softmax, softmax, sparsemax
 from tinygrad_dnn.activations.lines import (
@@ -55,34 +53,7 @@ def __dir__() -> list[str]:
     # What a user may want; and the hook, which the plugin host looks for here.
     return sorted([*__all__, "register_activations"])
 
-
-def get(identifier: Any, /, **kwargs: Any) -> Any:
-    """Return an activation by name, with arguments fixed if any are given; see ``Registry.get``.
-
-    Raises:
-        ValueError: Nothing has this name.
-        TypeError: What is given is no activation.
-
-    Example:
-        >>> td.activations.get("elu") is td.activations.elu
-        True
-        >>> td.activations.get("relu", negative_slope=0.5)([-2.0])
-        Tensor([-1.], dtype=float32)
-    """
-    return registry.activations.get(identifier, **kwargs)
-
-
-def serialize(activation: Any) -> str | dict[str, Any] | None:
-    """Return what ``get`` makes the activation from again; see ``Registry.serialize``.
-
-    Raises:
-        ValueError: It is not registered.
-
-    Example:
-        >>> td.activations.serialize(td.activations.elu)
-        'elu'
-    """
-    return registry.activations.serialize(activation)
+get, serialize = registry.activations.get, registry.activations.serialize
 
 
 @hookimpl

@@ -158,6 +158,11 @@ class CallbackList:
             callback.set_model(model)
         self._listening: dict[str, list[Any]] = {}
 
+    def changes_nothing(self, moment: str) -> bool:
+        """Tell whether only callbacks of the package listen at a moment of a step: these change no attribute then."""
+        methods = [m for c in self.callbacks for m in _methods(c, moment) if _listens(c, moment)]
+        return all((getattr(m, "__module__", None) or "").startswith("tinygrad_dnn.") for m in methods)
+
     def __call__(self, moment: str, *args: Any) -> None:
         """Call the method ``on_<moment>`` of each."""
         listening = self._listening.get(moment)
@@ -171,9 +176,14 @@ class CallbackList:
 
 def _listens(callback: Callback, moment: str) -> bool:
     """Tell whether a callback does anything at a moment, under its name or, of a step, under the older one."""
+    return any(
+        getattr(m, "__func__", m) is not getattr(Callback, m.__name__, None) for m in _methods(callback, moment)
+    )
+
+
+def _methods(callback: Callback, moment: str) -> list[Any]:
     names = {f"on_{moment}", f"on_{moment.removeprefix('train_')}"} & set(dir(Callback))
-    methods = [getattr(callback, name) for name in names]
-    return any(getattr(m, "__func__", m) is not getattr(Callback, m.__name__, None) for m in methods)
+    return [getattr(callback, name) for name in names]
 
 
 class LambdaCallback(Callback):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any
 
 from tinygrad_dnn import registry
 from tinygrad_dnn.callbacks.base import Callback
 from tinygrad_dnn.callbacks.monitoring import Monitor, check_verbose
-from tinygrad_dnn.data import check_count
-from tinygrad_dnn.layers.arguments import as_number
+from tinygrad_dnn.checks import as_integer, as_number
 
 
 class LearningRateScheduler(Callback):
@@ -106,15 +104,13 @@ class ReduceLROnPlateau(Monitor):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        check_count("ReduceLROnPlateau: patience", patience, 0)
-        check_count("ReduceLROnPlateau: cooldown", cooldown, 0)
-        check_verbose("ReduceLROnPlateau", verbose)
         owner = "ReduceLROnPlateau"
-        self.factor = as_number(factor, f"{owner}: factor", "a number in (0, 1)", lambda v: 0 < v < 1)
-        self.min_lr = as_number(min_lr, f"{owner}: min_lr", "a number of at least 0", lambda v: 0 <= v < math.inf)
-        self.patience = patience
+        check_verbose(owner, verbose)
+        self.factor = as_number(factor, f"{owner}: factor", "(0, 1)")
+        self.min_lr = as_number(min_lr, f"{owner}: min_lr", "[0, inf)")
+        self.patience = as_integer(patience, f"{owner}: patience", "[0, inf)")
+        self.cooldown = as_integer(cooldown, f"{owner}: cooldown", "[0, inf)")
         self.verbose = verbose
-        self.cooldown = cooldown
         self._forget()
 
     def _forget(self) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import warnings
 from typing import Any
 
 from tinygrad_dnn.callbacks.base import Callback
-from tinygrad_dnn.layers.arguments import as_number
+from tinygrad_dnn.checks import as_choice, as_number
 
 # Parts of the names of values that are better when they are higher.
 _RISING = ("acc", "auc", "precision", "recall", "f1", "f_beta", "iou", "r2", "cosine_similarity", "top_k")
@@ -41,9 +40,8 @@ class Monitor(Callback):
         owner = type(self).__name__
         if not isinstance(monitor, str):
             raise ValueError(f"{owner}: monitor must be the name of a value, not {monitor!r}.")
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"{owner}: mode must be 'auto', 'min' or 'max', not {mode!r}.")
-        min_delta = as_number(min_delta, f"{owner}: min_delta", "a finite number", math.isfinite)
+        as_choice(mode, f"{owner}: mode", ("auto", "min", "max"))
+        min_delta = as_number(min_delta, f"{owner}: min_delta")
         self.monitor = monitor
         self.mode = mode
         rises = any(part in monitor.removeprefix("val_") for part in _RISING)

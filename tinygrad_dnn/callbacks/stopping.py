@@ -10,8 +10,7 @@ import numpy as np
 
 from tinygrad_dnn.callbacks.base import Callback
 from tinygrad_dnn.callbacks.monitoring import Monitor, check_verbose
-from tinygrad_dnn.data import check_count
-from tinygrad_dnn.layers.arguments import as_number
+from tinygrad_dnn.checks import as_integer, as_number
 
 
 class EarlyStopping(Monitor):
@@ -52,16 +51,14 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        check_count("EarlyStopping: patience", patience, 0)
-        check_count("EarlyStopping: start_from_epoch", start_from_epoch, 0)
         check_verbose("EarlyStopping", verbose)
         if baseline is not None:
-            baseline = as_number(baseline, "EarlyStopping: baseline", "a finite number", math.isfinite)
-        self.patience = patience
+            baseline = as_number(baseline, "EarlyStopping: baseline")
+        self.patience = as_integer(patience, "EarlyStopping: patience", "[0, inf)")
         self.verbose = verbose
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
+        self.start_from_epoch = as_integer(start_from_epoch, "EarlyStopping: start_from_epoch", "[0, inf)")
         self.on_train_begin()
 
     def on_train_begin(self, logs: Any = None) -> None:

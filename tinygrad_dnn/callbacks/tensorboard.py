@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
 import os
 import socket
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn.callbacks.base import Callback
-from tinygrad_dnn.data import check_count
+from tinygrad_dnn.checks import as_integer
 
 # Two files that one process opens in the same second get different names.
 _file_numbers = itertools.count()
@@ -74,7 +72,7 @@ class TensorBoard(Callback):
     ) -> None:
         if not isinstance(log_dir, (str, os.PathLike)):
             raise TypeError(f"TensorBoard: log_dir must be the path of a folder, not {log_dir!r}.")
-        check_count("TensorBoard: histogram_freq", histogram_freq, 0)
+        as_integer(histogram_freq, "TensorBoard: histogram_freq", "[0, inf)")
         if update_freq == "batch":
             update_freq = 1
         whole = hasattr(update_freq, "__index__") and not isinstance(update_freq, bool)
@@ -221,7 +219,6 @@ def _tensorboard_x() -> Any:
 
 def _table(model: Any) -> str:
     """Return what ``summary`` prints, indented, which TensorBoard's texts show as it is."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        model.summary()
-    return "".join(f"    {line.rstrip()}\n" for line in printed.getvalue().splitlines())
+    lines: list[str] = []
+    model.summary(print_fn=lines.append)
+    return "".join(f"    {line}\n" for line in lines)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn.checks import as_integer, as_seed
 from tinygrad_dnn.ops.random import generator
 
 # Distances held at once: a class of n samples would need n * n.
@@ -54,10 +55,8 @@ def smote(
         Chawla, Bowyer, Hall and Kegelmeyer (2002): SMOTE, synthetic minority over-sampling technique. JAIR 16.
     """
     x, y = _checked(x, y)
-    if isinstance(k_neighbors, bool) or not hasattr(k_neighbors, "__index__") or k_neighbors < 1:
-        raise ValueError(f"smote: k_neighbors must be an integer of at least 1, not {k_neighbors!r}.")
-    if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**63):
-        raise ValueError(f"smote: seed must be None or an integer from 0 to 2**63 - 1, not {seed!r}.")
+    k_neighbors = as_integer(k_neighbors, "smote: k_neighbors", "[1, inf)")
+    seed = as_seed(seed, "smote: seed")
     labels, classes = np.unique(y.reshape(len(y)), return_inverse=True)
     counts = np.bincount(classes)
     missing = _missing(labels.tolist(), counts.tolist(), sampling)

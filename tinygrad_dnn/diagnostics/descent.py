@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dnn import autograd, backend, ops, registry
-from tinygrad_dnn.data import check_count
+from tinygrad_dnn.checks import as_integer
 from tinygrad_dnn.optimizers import Optimizer
 from tinygrad_dnn.tensor import Tensor, TensorLike, Variable, as_tensor
 
@@ -58,7 +58,7 @@ def minimize(f: Callable[[Tensor], Tensor], start: TensorLike, optimizer: Any, s
         (101, 2) True
         (101, 2) True
     """
-    check_count("minimize: steps", steps, 1)
+    as_integer(steps, "minimize: steps", "[1, inf)")
     if not callable(f):
         raise TypeError(f"minimize: f must be a function of a Tensor, not {f!r}.")
     try:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.data import ArrayBatches, Batch, check_count, is_arrays
+from tinygrad_dnn.checks import as_integer, as_number
+from tinygrad_dnn.data import ArrayBatches, Batch, is_arrays
 from tinygrad_dnn.diagnostics.snapshot import Snapshot
 from tinygrad_dnn.interruption import BetweenSteps
-from tinygrad_dnn.layers.arguments import as_number
 from tinygrad_dnn.models import Model
 
 
@@ -128,12 +128,11 @@ def lr_finder(
     if not isinstance(model, Model):
         raise TypeError(f"lr_finder: it takes a model, not {type(model).__name__}.")
     model._require_compiled("lr_finder")
-    check_count("lr_finder: steps", steps, 2)
-    min_lr = as_number(min_lr, "lr_finder: min_lr", "a number above 0", lambda v: 0 < v < math.inf)
-    above = f"a number above min_lr={min_lr!r}"
-    max_lr = as_number(max_lr, "lr_finder: max_lr", above, lambda v: min_lr < v < math.inf)
-    smoothing = as_number(smoothing, "lr_finder: smoothing", "a number in [0, 1)", lambda v: 0 <= v < 1)
-    divergence = as_number(divergence, "lr_finder: divergence", "a number above 1", lambda v: v > 1)
+    as_integer(steps, "lr_finder: steps", "[2, inf)")
+    min_lr = as_number(min_lr, "lr_finder: min_lr", "(0, inf)")
+    max_lr = as_number(max_lr, "lr_finder: max_lr", f"({min_lr!r}, inf)", f"a number above min_lr={min_lr!r}")
+    smoothing = as_number(smoothing, "lr_finder: smoothing", "[0, 1)")
+    divergence = as_number(divergence, "lr_finder: divergence", "(1, inf]")
     if not is_arrays(x, y, "lr_finder", model._number_of_inputs()):
         raise ValueError("lr_finder: x must be an array, not batches, which could not be given back.")
     rates = np.geomspace(min_lr, max_lr, steps)

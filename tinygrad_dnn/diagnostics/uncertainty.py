@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dnn.data import check_count, is_arrays
+from tinygrad_dnn.checks import as_integer
+from tinygrad_dnn.data import is_arrays
 from tinygrad_dnn.layers.surroundings import dropping
 from tinygrad_dnn.models import Model
 
@@ -63,7 +64,7 @@ def mc_dropout(model: Model, x: Any, n: int = 100, batch_size: int | None = None
     """
     if not isinstance(model, Model):
         raise TypeError(f"mc_dropout: it takes a model, not {type(model).__name__}.")
-    check_count("mc_dropout: n", n, 2)
+    as_integer(n, "mc_dropout: n", "[2, inf)")
     if not is_arrays(x, None, "mc_dropout", model._number_of_inputs()):
         raise ValueError("mc_dropout: x must be an array, which can be gone through n times, not batches.")
     if not model.built:

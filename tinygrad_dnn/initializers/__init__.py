@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dnn import registry
 from tinygrad_dnn.hookspecs import Register, hookimpl
 from tinygrad_dnn.initializers.base import Constant, Identity, Initializer, Ones, Zeros
@@ -49,32 +47,7 @@ def __dir__() -> list[str]:
     # What a user may want; and the hook, which the plugin host looks for here.
     return sorted([*__all__, "register_initializers"])
 
-
-def get(identifier: Any, /, **kwargs: Any) -> Any:
-    """Return an initializer by name, with arguments if any are given, or as it is; see ``Registry.get``.
-
-    Raises:
-        ValueError: Nothing has this name.
-        TypeError: What is given is no initializer.
-
-    Example:
-        >>> td.initializers.get("he_normal", seed=1).get_config()
-        {'seed': 1}
-    """
-    return registry.initializers.get(identifier, **kwargs)
-
-
-def serialize(initializer: Any) -> str | dict[str, Any] | None:
-    """Return what ``get`` makes the initializer from again; see ``Registry.serialize``.
-
-    Raises:
-        ValueError: It is not registered.
-
-    Example:
-        >>> td.initializers.serialize(td.initializers.HeNormal(seed=1))
-        {'class_name': 'henormal', 'config': {'seed': 1}}
-    """
-    return registry.initializers.serialize(initializer)
+get, serialize = registry.initializers.get, registry.initializers.serialize
 
 
 @hookimpl

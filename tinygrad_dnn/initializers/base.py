@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from numbers import Real
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dnn import backend
+from tinygrad_dnn.checks import Checked, as_seed
 from tinygrad_dnn.ops import random
 from tinygrad_dnn.tensor import DTypeLike, as_dtype
 
 
-class Initializer:
+class Initializer(Checked):
     """Base of all initializers: a callable ``(shape, dtype=None) -> np.ndarray``.
 
     A subclass writes ``__call__`` and draws from ``self.rng()``; where it has further arguments it writes
@@ -37,10 +36,7 @@ class Initializer:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-        if seed is not None and not (whole and 0 <= seed < 2**63):
-            raise ValueError(f"{self._name}: seed is None or an integer from 0 to 2**63 - 1, not {seed!r}.")
-        self.seed = None if seed is None else int(seed)
+        self.seed = as_seed(seed, f"{self._title}: seed")
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
         """Return the values of a weight.
@@ -49,11 +45,7 @@ class Initializer:
             shape: The weight's shape.
             dtype: Its element type; by default ``td.backend.floatx()``.
         """
-        raise NotImplementedError(f"{self._name} does not define __call__(shape, dtype=None).")
-
-    @property
-    def _name(self) -> str:
-        return type(self).__name__
+        raise NotImplementedError(f"{self._title} does not define __call__(shape, dtype=None).")
 
     def rng(self) -> np.random.Generator:
         """Return the generator to draw from: the same for a seeded initializer, else a new one at each call."""
@@ -76,24 +68,15 @@ class Initializer:
             sizes = (-1,)
         if min(sizes, default=0) < 0 or len(sizes) < least:
             axes = f" with at least {least} axes" if least else ""
-            raise ValueError(f"{self._name}: a shape is a tuple of integers of at least 0{axes}, not {shape!r}.")
+            raise ValueError(f"{self._title}: a shape is a tuple of integers of at least 0{axes}, not {shape!r}.")
         return sizes
 
     def _drawn(self, values: Any, dtype: DTypeLike | None) -> np.ndarray:
         """Return ``values`` in the element type asked for, which must have fractions."""
         result = element_type(dtype)
         if result.kind != "f":
-            raise TypeError(f"{self._name} draws floating-point numbers, not {result.name}.")
+            raise TypeError(f"{self._title} draws floating-point numbers, not {result.name}.")
         return np.asarray(values, result)
-
-    def _number(
-        self, argument: str, value: Any, fits: Callable[[float], bool] | None = None, needed: str = "a finite number"
-    ) -> float:
-        """Return a number among the arguments, after checking it."""
-        real = isinstance(value, Real) and not isinstance(value, bool)
-        if not real or not math.isfinite(value) or not (fits is None or fits(value)):
-            raise ValueError(f"{self._name}: {argument} is {needed}, not {value!r}.")
-        return float(value)
 
 
 def element_type(dtype: DTypeLike | None) -> np.dtype[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn.checks import as_number
 from tinygrad_dnn.initializers.base import Initializer
 from tinygrad_dnn.tensor import DTypeLike
 
@@ -31,7 +32,7 @@ class RandomNormal(Initializer):
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
         self.mean = self._number("mean", mean)
-        self.stddev = self._number("stddev", stddev, lambda v: v >= 0, "a finite number of at least 0")
+        self.stddev = self._number("stddev", stddev, "[0, inf)")
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
         return self._drawn(self.rng().normal(self.mean, self.stddev, self._sizes(shape)), dtype)
@@ -80,8 +81,8 @@ class RandomUniform(Initializer):
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
         self.minval = self._number("minval", minval)
-        needed = f"a finite number of at least minval ({minval!r})"
-        self.maxval = self._number("maxval", maxval, lambda v: v >= minval, needed)
+        needed = f"a number of at least minval ({minval!r})"
+        self.maxval = as_number(maxval, f"{self._title}: maxval", f"[{self.minval!r}, inf)", needed)
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
         return self._drawn(self.rng().uniform(self.minval, self.maxval, self._sizes(shape)), dtype)

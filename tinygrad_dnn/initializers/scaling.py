@@ -63,14 +63,10 @@ class VarianceScaling(Initializer):
         seed: int | None = None,
     ) -> None:
         super().__init__(seed)
-        self.scale = self._number("scale", scale, lambda v: v > 0, "a finite number above 0")
-        if mode not in MODES:
-            raise ValueError(f"{self._name}: mode is one of {', '.join(map(repr, MODES))}, not {mode!r}.")
-        self.mode = mode
-        self.distribution = "truncated_normal" if distribution == "normal" else distribution
-        if self.distribution not in DISTRIBUTIONS:
-            known = ", ".join(map(repr, DISTRIBUTIONS))
-            raise ValueError(f"{self._name}: distribution is one of {known}, not {distribution!r}.")
+        self.scale = self._number("scale", scale, "(0, inf)")
+        self.mode = self._choice("mode", mode, MODES)
+        meant = "truncated_normal" if distribution == "normal" else distribution
+        self.distribution = self._choice("distribution", meant, DISTRIBUTIONS)
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
         sizes = self._sizes(shape)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dnn import registry
 from tinygrad_dnn.hookspecs import Register, hookimpl
 from tinygrad_dnn.layers.activation import ELU, LeakyReLU, PReLU, ReLU, RReLU, Softmax
@@ -23,7 +21,22 @@ from tinygrad_dnn.layers.convolution import Conv2D, ZeroPadding2D
 from tinygrad_dnn.layers.core import Activation, Dense, Flatten, Input, InputLayer
 from tinygrad_dnn.layers.dropout import AlphaDropout, Dropout
 from tinygrad_dnn.layers.functions import Lambda, Operation
-from tinygrad_dnn.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from tinygrad_dnn.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from tinygrad_dnn.layers.noise import GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
 from tinygrad_dnn.layers.normalization import BatchNormalization, LayerNormalization
 from tinygrad_dnn.layers.pooling import (
@@ -90,18 +103,18 @@ __all__ = [
     "Subtract",
     "SymbolicTensor",
     "ZeroPadding2D",
+    "add",
+    "average",
+    "concatenate",
     "get",
+    "maximum",
+    "minimum",
+    "multiply",
+    "serialize",
+    "subtract",
 ]
 
-
-def get(identifier: Any) -> Any:
-    """Return a layer by name, configuration or as given; see ``Registry.get``.
-
-    Example:
-        >>> td.layers.get({"class_name": "dense", "config": {"units": 3}}).units
-        3
-    """
-    return registry.layers.get(identifier)
+get, serialize = registry.layers.get, registry.layers.serialize
 
 
 @hookimpl

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tinygrad_dnn import ops, registry
-from tinygrad_dnn.layers.arguments import Shape, as_axes, as_number, as_seed
+from tinygrad_dnn.checks import as_axes, as_integer, as_number, as_seed
+from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.ops.random import SeedGenerator
 from tinygrad_dnn.tensor import Tensor, Variable
@@ -42,7 +42,7 @@ class _Function(_Elementwise):
 
     def _at_least_0(self, name: str, value: Any) -> float:
         owner = f"{type(self).__name__} {self.name!r}: {name}"
-        return as_number(value, owner, "a number of at least 0", lambda v: 0 <= v < math.inf)
+        return as_number(value, owner, "[0, inf)")
 
 
 class ReLU(_Function):
@@ -144,9 +144,7 @@ class Softmax(_Function):
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-            raise ValueError(f"Softmax {self.name!r}: axis must be an integer, not {axis!r}.")
-        self.axis = int(axis)
+        self.axis = as_integer(axis, f"Softmax {self.name!r}: axis")
 
     def build(self, input_shape: Shape) -> None:
         """Check that the inputs have the axis."""
@@ -268,10 +266,10 @@ class RReLU(_Elementwise):
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         owner = f"RReLU {self.name!r}"
-        self.lower = as_number(lower, f"{owner}: lower", "a number of at least 0", lambda v: 0 <= v < math.inf)
+        self.lower = as_number(lower, f"{owner}: lower", "[0, inf)")
         least = f"a number of at least lower, {self.lower}"
-        self.upper = as_number(upper, f"{owner}: upper", least, lambda v: self.lower <= v < math.inf)
-        self.seed = as_seed(seed, owner)
+        self.upper = as_number(upper, f"{owner}: upper", f"[{self.lower!r}, inf)", least)
+        self.seed = as_seed(seed, f"{owner}: seed")
         self.seed_generator = SeedGenerator(self.seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:

@@ -1,57 +1,26 @@
-"""Layer: what all layers and models share; weights, building on first call, training mode, losses on the way."""
+"""Layer: what all layers and models share; building on first call, training mode, making weights, losses on the way."""
 
 from __future__ import annotations
 
 import inspect
-import itertools
-import types
 import weakref
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinygrad_dnn import backend, nested, ops, registry
+from tinygrad_dnn.checks import as_integer
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.layers.arguments import Shape as Shape
 from tinygrad_dnn.layers.arguments import as_shape, is_shape, unique_name
+from tinygrad_dnn.layers.holding import Holder
 from tinygrad_dnn.layers.surroundings import building, outermost
 from tinygrad_dnn.layers.symbolic import Call, OfFirstCall, connect, symbolic
-from tinygrad_dnn.ops.random import SeedGenerator
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, Variable, as_dtype, as_tensor
 
-# Layers' random streams are numbered from here, so that none is ever that of an initializer of the same seed.
-_FIRST_STREAM = 2**32
 
-
-# The types of most attributes, which hold neither weights nor layers; a step asks for them all.
-_PLAIN = frozenset({type(None), bool, int, float, str, types.FunctionType})
-
-
-class _Parts(NamedTuple):
-    """What belongs to a layer, by identity, so that each counts once."""
-
-    weights: dict[int, Variable]
-    layers: dict[int, Layer]
-    generators: dict[int, SeedGenerator]
-
-    def collect(self, value: Any) -> None:
-        """Add a value, or what a list, tuple or dict holds."""
-        if isinstance(value, Variable):
-            self.weights.setdefault(id(value), value)
-        elif isinstance(value, Layer):
-            self.layers.setdefault(id(value), value)
-        elif isinstance(value, SeedGenerator):
-            self.generators.setdefault(id(value), value)
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                self.collect(item)
-        elif isinstance(value, dict):
-            for item in value.values():
-                self.collect(item)
-
-
-class Layer:
+class Layer(Holder):
     """Base of all layers: override ``__init__``, ``build`` and ``call``.
 
     A layer makes its weights in ``build``, when the shape of its input is first known. Weights and layers set as
@@ -63,6 +32,7 @@ class Layer:
         name: What errors and summaries call it; by default its class name in snake case.
         activity_regularizer: A function of its output whose value joins the loss, or its name.
         input_shape: The shape of one sample, where the first layer of a model says it.
+        input_dim: The length of a sample that has one axis, in the place of ``input_shape``.
 
     Attributes:
         built: Whether its weights exist.
@@ -100,6 +70,7 @@ class Layer:
         name: str | None = None,
         activity_regularizer: Any = None,
         input_shape: Sequence[int | None] | None = None,
+        input_dim: int | None = None,
     ) -> None:
         self._trainable = bool(trainable)
         self.name = name or unique_name(type(self))
@@ -110,6 +81,8 @@ class Layer:
         self.activity_regularizer = registry.regularizers.get(activity_regularizer)
         self.built = False
         self._given_input_shape: Shape | None = None
+        if input_dim is not None:
+            input_shape = (as_integer(input_dim, f"layer {self.name!r}: input_dim", "[0, inf)"),)
         if input_shape is not None:
             self._given_input_shape = (None, *as_shape(input_shape, f"layer {self.name!r}: input_shape"))
         self._build_shape: Shape | None = None
@@ -120,6 +93,8 @@ class Layer:
             p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()
         )
         self._trains_by_default = "training" in accepted and accepted["training"].default is True
+        # Where it stands among the arguments after the inputs, for a call that does not name it.
+        self._training_place = list(accepted).index("training") - 1 if "training" in accepted else None
 
     def __setattr__(self, name: str, value: Any) -> None:
         old = self.__dict__.get(name)
@@ -216,6 +191,9 @@ class Layer:
         inputs = self._as_inputs(inputs)
         if not self.built:
             self._build_for(inputs)
+        place = self._training_place
+        if args and place is not None and len(args) > place >= 0 and training is None:
+            training, args = args[place], args[:place] + args[place + 1 :]
         outer = outermost.training
         if training is None:
             training = outer
@@ -320,131 +298,6 @@ class Layer:
         weight.constraint = registry.constraints.get(constraint)
         self._added_weights.append(weight)
         return weight
-
-    # What holds weights or layers that are not the layer's own.
-    _untracked: frozenset[str] = frozenset({"_losses", "_drawn"})
-
-    # What changes from step to step without changing what is computed.
-    _unwatched: ClassVar[frozenset[str]] = frozenset({"_losses", "_drawn"})
-
-    def _parts(self) -> _Parts:
-        """Return the weights, layers and random streams among this layer's attributes, in the order they were set."""
-        parts = _Parts({}, {}, {})
-        for key, value in self.__dict__.items():
-            if type(value) not in _PLAIN and key not in self._untracked:
-                parts.collect(value)
-        return parts
-
-    def _flatten(self, trainable: bool = False) -> Iterator[tuple[Layer, _Parts]]:
-        """Yield this layer and all inside it with their parts, depth first, each once; or none inside a frozen one."""
-        seen: set[int] = set()
-        stack: list[Layer] = [self]
-        while stack:
-            layer = stack.pop()
-            if id(layer) not in seen and (layer._trainable or not trainable):
-                seen.add(id(layer))
-                parts = layer._parts()
-                yield layer, parts
-                stack.extend(reversed(parts.layers.values()))
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All its weights, those of each layer together: first the trainable ones, then the others."""
-        found: dict[int, Variable] = {}
-        for _, parts in self._flatten():
-            for weight in sorted(parts.weights.values(), key=lambda w: not w.trainable):
-                found.setdefault(id(weight), weight)
-        return list(found.values())
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The weights that an optimizer may change: the trainable ones outside of frozen layers."""
-        found: dict[int, Variable] = {}
-        for _, parts in self._flatten(trainable=True):
-            found.update((key, weight) for key, weight in parts.weights.items() if weight.trainable)
-        return list(found.values())
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The weights that no optimizer may change: running statistics, and all of a frozen layer."""
-        trainable = {id(w) for w in self.trainable_weights}
-        return [w for w in self.weights if id(w) not in trainable]
-
-    @property
-    def variables(self) -> list[Variable]:
-        """``weights``, by Keras's other name; so are the two that follow."""
-        return self.weights
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """``trainable_weights``."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        """``non_trainable_weights``."""
-        return self.non_trainable_weights
-
-    @property
-    def trainable(self) -> bool:
-        """Whether an optimizer may change its weights; setting it sets it for every layer inside, too."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for layer, _ in self._flatten():
-            layer._trainable = bool(value)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Return copies of all weights as NumPy arrays, in the order of ``weights``."""
-        return [w.numpy() for w in self.weights]
-
-    def set_weights(self, weights: Sequence[TensorLike]) -> None:
-        """Set all weights from arrays in the order of ``weights``.
-
-        Raises:
-            ValueError: Their number or a shape differs; no weight is changed then.
-        """
-        own = self.weights
-        if len(weights) != len(own):
-            hint = "" if self.built else "; it is not built yet, so call it or its build(input_shape) first"
-            raise ValueError(f"{self.name!r} has {len(own)} weights and was given {len(weights)}{hint}.")
-        new = [as_tensor(value) for value in weights]
-        for weight, value in zip(own, new, strict=True):
-            if weight.shape != value.shape:
-                raise ValueError(f"weight {weight.path!r} has shape {weight.shape} and was given {value.shape}.")
-        for weight, value in zip(own, new, strict=True):
-            weight.assign(ops.cast(value, weight.dtype))
-
-    def count_params(self) -> int:
-        """Return how many numbers its weights hold.
-
-        Raises:
-            ValueError: It is not built yet.
-        """
-        if not self.built:
-            raise ValueError(f"{self.name!r} has no weights yet: call it on data, or its build(input_shape), first.")
-        return sum(w.size for w in self.weights)
-
-    def _number_streams(self) -> None:
-        """Give each random stream inside a number by its place, so that creation order does not change the masks.
-
-        One that has a number keeps it, and goes on, unless another one inside has it too: the layers may be part of
-        another model, whose streams must stay distinct.
-        """
-        if outermost.depth:
-            return  # a model inside the one that is being called, which has numbered them all: they must stay distinct
-        kept: set[int] = set()
-        waiting = []
-        for _, parts in self._flatten():
-            for generator in parts.generators.values():
-                if generator.number is None or generator.number in kept:
-                    waiting.append(generator)
-                else:
-                    kept.add(generator.number)
-        free = (number for number in itertools.count(_FIRST_STREAM) if number not in kept)
-        for generator, number in zip(waiting, free, strict=False):
-            generator.restart(number)
 
     # -- losses --------------------------------------------------------------------------------------------------------
 

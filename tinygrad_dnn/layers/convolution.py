@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dnn import ops
+from tinygrad_dnn.checks import as_integer
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.layers.kernel import KernelLayer
@@ -84,15 +85,13 @@ class Conv2D(KernelLayer):
             bias_constraint=bias_constraint,
             **kwargs,
         )
-        if isinstance(filters, bool) or not hasattr(filters, "__index__") or filters < 1:
-            raise ValueError(f"{self._title}: filters must be a positive integer, not {filters!r}.")
+        self.filters = as_integer(filters, f"{self._title}: filters", "[1, inf)")
         check_data_format(data_format, self._title)
         if isinstance(groups, bool) or groups != 1:
             raise ValueError(
                 f"{self._title}: groups must be 1, not {groups!r}; for several, split the channels with td.split and "
                 "give each group a Conv2D of its own."
             )
-        self.filters = operator.index(filters)
         self.kernel_size = as_pair(kernel_size, f"{self._title}: kernel_size")
         self.strides = as_pair(strides, f"{self._title}: strides")
         self.padding = as_padding(padding, f"{self._title}: padding")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dnn import ops, registry
+from tinygrad_dnn.checks import as_integer
 from tinygrad_dnn.layers.arguments import Shape, as_shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.layers.kernel import KernelLayer
@@ -44,9 +45,9 @@ class InputLayer(Layer):
                 raise ValueError(f"{owner}: batch_shape has at least the batch's length, as (None, 784), not ().")
             batch_size, shape = lengths[0], lengths[1:]
         self.shape = as_shape(given if shape is None else shape, f"{owner}: shape")
-        whole = hasattr(batch_size, "__index__") and not isinstance(batch_size, bool)
-        if batch_size is not None and not (whole and batch_size > 0):
-            raise ValueError(f"{owner}: batch_size must be None or a positive integer, not {batch_size!r}.")
+        if batch_size is not None:
+            words = "None or an integer of at least 1"
+            batch_size = as_integer(batch_size, f"{owner}: batch_size", "[1, inf)", words)
         self.batch_size = batch_size
         self.ensure_built(self.batch_shape)
 
@@ -198,9 +199,7 @@ class Dense(KernelLayer):
             bias_constraint=bias_constraint,
             **kwargs,
         )
-        if isinstance(units, bool) or not hasattr(units, "__index__") or units < 1:
-            raise ValueError(f"Dense {self.name!r}: units must be a positive integer, not {units!r}.")
-        self.units = int(units)
+        self.units = as_integer(units, f"Dense {self.name!r}: units", "[1, inf)")
 
     def build(self, input_shape: Shape) -> None:
         """Make the kernel and the bias."""

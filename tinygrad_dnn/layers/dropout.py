@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.layers.arguments import Shape, as_number, as_seed, as_shape
+from tinygrad_dnn.checks import as_number, as_seed
+from tinygrad_dnn.layers.arguments import Shape, as_shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.ops.random import SeedGenerator
 from tinygrad_dnn.tensor import Tensor
@@ -43,9 +44,9 @@ class Dropout(Layer):
     ) -> None:
         super().__init__(**kwargs)
         owner = f"{type(self).__name__} {self.name!r}"
-        self.rate = as_number(rate, f"{owner}: rate", "a number in [0, 1)", lambda v: 0 <= v < 1)
+        self.rate = as_number(rate, f"{owner}: rate", "[0, 1)")
         self.noise_shape = None if noise_shape is None else as_shape(noise_shape, f"{owner}: noise_shape")
-        self.seed = as_seed(seed, owner)
+        self.seed = as_seed(seed, f"{owner}: seed")
         self.seed_generator = SeedGenerator(self.seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dnn import ops
+from tinygrad_dnn.checks import as_integer
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.tensor import Tensor
@@ -193,9 +194,7 @@ class Concatenate(_Merge):
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-            raise ValueError(f"Concatenate {self.name!r}: axis must be an integer, not {axis!r}.")
-        self.axis = int(axis)
+        self.axis = as_integer(axis, f"Concatenate {self.name!r}: axis")
 
     def _merged_shape(self, shapes: list[Shape]) -> Shape:
         rank = len(shapes[0])
@@ -219,3 +218,73 @@ class Concatenate(_Merge):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one."""
         return {**super().get_config(), "axis": self.axis}
+
+
+def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return the sum of several inputs: the layer ``Add``, made and called at once, as Keras's users write it.
+
+    Example:
+        >>> td.layers.add([td.ones((1, 2)), td.ones((1, 2))])
+        Tensor([[2., 2.]], dtype=float32)
+    """
+    return Add(**kwargs)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return the first of two inputs less the second: the layer ``Subtract``, made and called at once.
+
+    Example:
+        >>> td.layers.subtract([td.ones((1, 2)), td.ones((1, 2))])
+        Tensor([[0., 0.]], dtype=float32)
+    """
+    return Subtract(**kwargs)(inputs)
+
+
+def multiply(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return the product of several inputs: the layer ``Multiply``, made and called at once.
+
+    Example:
+        >>> td.layers.multiply([td.ones((1, 2)), td.zeros((1, 2))])
+        Tensor([[0., 0.]], dtype=float32)
+    """
+    return Multiply(**kwargs)(inputs)
+
+
+def average(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return the mean of several inputs: the layer ``Average``, made and called at once.
+
+    Example:
+        >>> td.layers.average([td.ones((1, 2)), td.zeros((1, 2))])
+        Tensor([[0.5, 0.5]], dtype=float32)
+    """
+    return Average(**kwargs)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return the greatest of several inputs: the layer ``Maximum``, made and called at once.
+
+    Example:
+        >>> td.layers.maximum([td.ones((1, 2)), td.zeros((1, 2))])
+        Tensor([[1., 1.]], dtype=float32)
+    """
+    return Maximum(**kwargs)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return the smallest of several inputs: the layer ``Minimum``, made and called at once.
+
+    Example:
+        >>> td.layers.minimum([td.ones((1, 2)), td.zeros((1, 2))])
+        Tensor([[0., 0.]], dtype=float32)
+    """
+    return Minimum(**kwargs)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
+    """Return several inputs joined along an axis: the layer ``Concatenate``, made and called at once.
+
+    Example:
+        >>> td.layers.concatenate([td.ones((1, 2)), td.zeros((1, 1))])
+        Tensor([[1., 1., 0.]], dtype=float32)
+    """
+    return Concatenate(axis, **kwargs)(inputs)

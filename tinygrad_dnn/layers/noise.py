@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.layers.arguments import Shape, as_number, as_seed
+from tinygrad_dnn.checks import as_number, as_seed
+from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.layers.dropout import Dropout
 from tinygrad_dnn.ops.random import SeedGenerator
@@ -21,7 +22,7 @@ class _Gaussian(Layer):
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.seed = as_seed(seed, f"{type(self).__name__} {self.name!r}")
+        self.seed = as_seed(seed, f"{type(self).__name__} {self.name!r}: seed")
         self.seed_generator = SeedGenerator(self.seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
@@ -65,7 +66,7 @@ class GaussianNoise(_Gaussian):
     def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         owner = f"GaussianNoise {self.name!r}: stddev"
-        self.stddev = self._deviation = as_number(stddev, owner, "a number of at least 0", lambda v: 0 <= v < math.inf)
+        self.stddev = self._deviation = as_number(stddev, owner, "[0, inf)")
 
     def _disturbed(self, inputs: Tensor, noise: Tensor) -> Tensor:
         return inputs + noise
@@ -101,7 +102,7 @@ class GaussianDropout(_Gaussian):
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         owner = f"GaussianDropout {self.name!r}: rate"
-        self.rate = as_number(rate, owner, "a number in [0, 1)", lambda v: 0 <= v < 1)
+        self.rate = as_number(rate, owner, "[0, 1)")
         self._deviation = math.sqrt(self.rate / (1.0 - self.rate))
 
     def _disturbed(self, inputs: Tensor, noise: Tensor) -> Tensor:

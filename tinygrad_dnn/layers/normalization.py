@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tinygrad_dnn import ops, registry
+from tinygrad_dnn.checks import as_axes, as_integer, as_number
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.layers.arguments import Shape, as_axes, as_number
+from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.tensor import Tensor, Variable
 
@@ -34,7 +34,7 @@ class _Normalizing(Layer):
     ) -> None:
         super().__init__(**kwargs)
         owner = f"{type(self).__name__} {self.name!r}: epsilon"
-        self.epsilon = as_number(epsilon, owner, "a number of at least 0", lambda v: 0 <= v < math.inf)
+        self.epsilon = as_number(epsilon, owner, "[0, inf)")
         self.center = center
         self.scale = scale
         self.beta_initializer = registry.initializers.get(beta_initializer)
@@ -147,10 +147,8 @@ class BatchNormalization(_Normalizing):
             **kwargs,
         )
         owner = f"BatchNormalization {self.name!r}"
-        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-            raise ValueError(f"{owner}: axis must be an integer, not {axis!r}.")
-        self.axis = int(axis)
-        self.momentum = as_number(momentum, f"{owner}: momentum", "a number in [0, 1]", lambda v: 0 <= v <= 1)
+        self.axis = as_integer(axis, f"{owner}: axis")
+        self.momentum = as_number(momentum, f"{owner}: momentum", "[0, 1]")
         self.moving_mean_initializer = registry.initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = registry.initializers.get(moving_variance_initializer)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from tinygrad_dnn import ops
 from tinygrad_dnn.layers.arguments import Shape
@@ -14,7 +14,9 @@ from tinygrad_dnn.tensor import Tensor
 
 
 class _Pooling(Layer):
-    """What the layers that pool the windows of images share; a subclass writes ``call``."""
+    """What the layers that pool the windows of images share; a subclass says what it makes of a window."""
+
+    _pool: ClassVar[Callable[..., Tensor]]
 
     def __init__(
         self,
@@ -33,6 +35,11 @@ class _Pooling(Layer):
     @property
     def _title(self) -> str:
         return f"{type(self).__name__} {self.name!r}"
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return what becomes of each window."""
+        self.compute_output_shape(inputs.shape)
+        return type(self)._pool(inputs, self.pool_size, self.strides, self.padding)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (batch, new height, new width, channels)."""
@@ -73,10 +80,7 @@ class MaxPooling2D(_Pooling):
                 [13., 15.]], dtype=float32)
     """
 
-    def call(self, inputs: Tensor) -> Tensor:
-        """Return the maximum of each window."""
-        self.compute_output_shape(inputs.shape)
-        return max_pool(inputs, self.pool_size, self.strides, self.padding)
+    _pool = staticmethod(max_pool)
 
 
 class AveragePooling2D(_Pooling):
@@ -102,10 +106,7 @@ class AveragePooling2D(_Pooling):
                 [10.5, 12.5]], dtype=float32)
     """
 
-    def call(self, inputs: Tensor) -> Tensor:
-        """Return the mean of each window."""
-        self.compute_output_shape(inputs.shape)
-        return average_pool(inputs, self.pool_size, self.strides, self.padding)
+    _pool = staticmethod(average_pool)
 
 
 class GlobalAveragePooling2D(Layer):

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import ops
+from tinygrad_dnn.checks import as_axes, as_integer
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.layers.arguments import Shape, as_axes
+from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.tensor import Tensor, TensorLike, Variable
 
@@ -133,9 +134,7 @@ class RepeatVector(Layer):
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
-            raise ValueError(f"RepeatVector {self.name!r}: n must be an integer of at least 1, not {n!r}.")
-        self.n = int(n)
+        self.n = as_integer(n, f"RepeatVector {self.name!r}: n", "[1, inf)")
 
     def build(self, input_shape: Shape) -> None:
         """Check that the number of axes fits."""

@@ -4,6 +4,10 @@ A cross-entropy is exact only from logits: once a probability has been rounded t
 ``activations.softmax`` and ``activations.sigmoid`` leave their input on their result (``Tensor._logits``), and where
 the predictions of a cross-entropy or a divergence carry it, the loss is computed from it; a model that ends in a
 softmax trains as if it ended in logits. Other probabilities are limited to [1e-7, 1 - 1e-7], as Keras does.
+
+By name, snake case means the function, the same in capitals the class: ``get("mean_squared_error")`` and
+``get("MeanSquaredError")``. Names do not depend on capitals alone, so the classes ``Hinge``, ``Huber`` and ``Poisson``
+are named "hinge_loss", "huber_loss" and "poisson_loss".
 """
 
 from __future__ import annotations
@@ -71,37 +75,7 @@ mape = mean_absolute_percentage_error
 mse = mean_squared_error
 msle = mean_squared_logarithmic_error
 
-
-def get(identifier: Any, /, **kwargs: Any) -> Any:
-    """Return a loss by name, with arguments if any are given, or as it is; see ``Registry.get``.
-
-    A name in snake case means the function, the same in capitals the class. Names do not depend on capitals alone, so
-    the classes ``Hinge``, ``Huber`` and ``Poisson`` are named "hinge_loss", "huber_loss" and "poisson_loss".
-
-    Raises:
-        ValueError: Nothing has this name.
-        TypeError: What is given is no loss.
-
-    Example:
-        >>> td.losses.get("mse") is td.losses.mean_squared_error
-        True
-        >>> td.losses.get("MeanSquaredError").reduction
-        'sum_over_batch_size'
-    """
-    return registry.losses.get(identifier, **kwargs)
-
-
-def serialize(loss: Any) -> str | dict[str, Any] | None:
-    """Return what ``get`` makes the loss from again; see ``Registry.serialize``.
-
-    Raises:
-        ValueError: It is not registered.
-
-    Example:
-        >>> td.losses.serialize(td.losses.mse)
-        'mean_squared_error'
-    """
-    return registry.losses.serialize(loss)
+get, serialize = registry.losses.get, registry.losses.serialize
 
 
 @hookimpl

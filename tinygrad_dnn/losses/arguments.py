@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+from tinygrad_dnn.checks import as_integer, as_number
 
 F = TypeVar("F", bound=Callable[..., Any])
+# Called with a value and what an error calls it.
+Check: TypeAlias = Callable[[Any, str], Any]
 
 
-class Range(NamedTuple):
-    """What an argument may be: in words for the error, and whether a value is."""
-
-    words: str
-    holds: Callable[[Any], bool]
+def _class(value: Any, owner: str) -> int | None:
+    return None if value is None else as_integer(value, owner, expected="an integer or None")
 
 
-def is_number(value: Any) -> bool:
-    """Tell whether a value is a finite number."""
-    return isinstance(value, Real) and math.isfinite(value)
-
-
-def is_integer(value: Any) -> bool:
-    """Tell whether a value is an integer, of Python or NumPy."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _weights(value: Any) -> bool:
+def _weights(value: Any, owner: str) -> list[float]:
+    words = "a number of at least 0, or a list of them, one for each class"
     parts = value if isinstance(value, (list, tuple)) and value else [value]
-    return all(is_number(part) and part >= 0 for part in parts)
+    return [as_number(part, owner, "[0, inf)", words) for part in parts]
 
 
-FRACTION = Range("in [0, 1]", lambda value: is_number(value) and 0 <= value <= 1)
-POSITIVE = Range("a finite number above 0", lambda value: is_number(value) and value > 0)
-NOT_NEGATIVE = Range("a finite number of at least 0", lambda value: is_number(value) and value >= 0)
-WEIGHTS = Range("a finite number of at least 0, or a list of them, one for each class", _weights)
-INTEGER = Range("an integer", is_integer)
-CLASS = Range("an integer or None", lambda value: value is None or is_integer(value))
+FRACTION: Check = partial(as_number, allowed="[0, 1]")
+POSITIVE: Check = partial(as_number, allowed="(0, inf)")
+NOT_NEGATIVE: Check = partial(as_number, allowed="[0, inf)")
+WEIGHTS: Check = _weights
+INTEGER: Check = as_integer
+CLASS: Check = _class
 
 
-def ranging(**ranges: Range) -> Callable[[F], F]:
+def ranging(**checks: Check) -> Callable[[F], F]:
     """Give a loss function the ranges of its arguments, for ``check_arguments``."""
 
     def mark(function: F) -> F:
-        function.argument_ranges = ranges  # type: ignore[attr-defined]
+        function.argument_checks = checks  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -52,8 +43,8 @@ def ranging(**ranges: Range) -> Callable[[F], F]:
 
 def check_arguments(function: Callable[..., Any], name: str | None = None, /, **arguments: Any) -> None:
     """Raise ValueError, by ``name`` or the function's own, where an argument is out of the function's range for it."""
-    ranges = getattr(function, "argument_ranges", {})
+    checks = getattr(function, "argument_checks", {})
+    owner = name or getattr(function, "__name__", "loss")
     for argument, value in arguments.items():
-        if argument in ranges and not ranges[argument].holds(value):
-            owner = name or getattr(function, "__name__", "loss")
-            raise ValueError(f"{owner}: {argument} is {ranges[argument].words}, not {value!r}.")
+        if argument in checks:
+            checks[argument](value, f"{owner}: {argument}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from tinygrad_dnn import ops
+from tinygrad_dnn.checks import as_choice
 from tinygrad_dnn.losses.arguments import check_arguments
 from tinygrad_dnn.losses.inputs import spread_weights
 from tinygrad_dnn.ops import cast, where
@@ -35,9 +36,7 @@ class Loss:
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size") -> None:
         self.name = name or type(self).__name__
-        if reduction not in REDUCTIONS:
-            raise ValueError(f"{self.name}: reduction is one of {', '.join(map(repr, REDUCTIONS))}, not {reduction!r}.")
-        self.reduction = reduction
+        self.reduction = as_choice(reduction, f"{self.name}: reduction", REDUCTIONS)
 
     def call(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         """Return one value a sample, of shape (n,)."""

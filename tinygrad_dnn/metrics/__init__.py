@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dnn import registry
 from tinygrad_dnn.hookspecs import Register, hookimpl
 from tinygrad_dnn.metrics.accuracy import (
@@ -62,32 +60,7 @@ __all__ = [
     "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy",
 ]  # fmt: skip
 
-
-def get(identifier: Any, /, **kwargs: Any) -> Any:
-    """Return a metric by name, with arguments if any are given, or as it is; see ``Registry.get``.
-
-    Raises:
-        ValueError: Nothing has this name.
-        TypeError: What is given is no metric.
-
-    Example:
-        >>> td.metrics.get("mse")
-        MeanSquaredError(name='mean_squared_error')
-    """
-    return registry.metrics.get(identifier, **kwargs)
-
-
-def serialize(metric: Any) -> str | dict[str, Any] | None:
-    """Return what ``get`` makes the metric from again, without its state; see ``Registry.serialize``.
-
-    Raises:
-        ValueError: It is not registered.
-
-    Example:
-        >>> td.metrics.serialize(td.metrics.Mean())
-        {'class_name': 'mean', 'config': {'name': 'mean', 'dtype': 'float32'}}
-    """
-    return registry.metrics.serialize(metric)
+get, serialize = registry.metrics.get, registry.metrics.serialize
 
 
 @hookimpl

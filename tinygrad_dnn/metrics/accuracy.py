@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_dnn import backend, ops
+from tinygrad_dnn.checks import as_integer, as_number
 from tinygrad_dnn.losses.inputs import matched, one_hot_labels
 from tinygrad_dnn.metrics.base import MeanMetricWrapper
 from tinygrad_dnn.ops import cast, floating, where
@@ -208,8 +209,7 @@ class BinaryAccuracy(MeanMetricWrapper):
     def __init__(
         self, name: str = "binary_accuracy", dtype: DTypeLike | None = None, threshold: float = 0.5
     ) -> None:
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"{name}: threshold is in [0, 1], not {threshold!r}.")
+        threshold = as_number(threshold, f"{name}: threshold", "[0, 1]")
         super().__init__(binary_accuracy, name, dtype, threshold=threshold)
 
 
@@ -234,7 +234,7 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
     def __init__(
         self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy", dtype: DTypeLike | None = None
     ) -> None:
-        super().__init__(sparse_top_k_categorical_accuracy, name, dtype, k=_checked_k(name, k))
+        super().__init__(sparse_top_k_categorical_accuracy, name, dtype, k=as_integer(k, f"{name}: k", "[1, inf)"))
 
 
 class TopKCategoricalAccuracy(MeanMetricWrapper):
@@ -258,13 +258,7 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
     def __init__(
         self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: DTypeLike | None = None
     ) -> None:
-        super().__init__(top_k_categorical_accuracy, name, dtype, k=_checked_k(name, k))
-
-
-def _checked_k(name: str, k: int) -> int:
-    if k < 1:
-        raise ValueError(f"{name}: k is an integer of at least 1, not {k!r}.")
-    return k
+        super().__init__(top_k_categorical_accuracy, name, dtype, k=as_integer(k, f"{name}: k", "[1, inf)"))
 
 
 def resolve_accuracy(y_true_shape: tuple[int, ...], y_pred_shape: tuple[int, ...]) -> type[MeanMetricWrapper]:

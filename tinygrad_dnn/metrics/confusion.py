@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tinygrad_dnn import ops
+from tinygrad_dnn.checks import as_integer, as_number
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.losses.arguments import is_integer, is_number
 from tinygrad_dnn.losses.inputs import matched, spread_weights
 from tinygrad_dnn.metrics.base import Metric
 from tinygrad_dnn.ops import cast, expand_dims, reshape, where
@@ -70,9 +70,12 @@ def checked_thresholds(name: str, thresholds: Any, default: float) -> list[float
     """Return one threshold or several as a list, and ``default`` for None."""
     given = [default] if thresholds is None else thresholds
     given = list(given) if isinstance(given, (list, tuple)) else [given]
-    if thresholds is not None and not (given and all(is_number(each) and 0 <= each <= 1 for each in given)):
-        raise ValueError(f"{name}: thresholds is None, or a number in [0, 1], or a list of such, not {thresholds!r}.")
-    return [float(each) for each in given]
+    if thresholds is None:
+        return given
+    words = "None, or a number in [0, 1], or a list of such"
+    if not given:
+        raise ValueError(f"{name}: thresholds must be {words}, not {thresholds!r}.")
+    return [as_number(each, f"{name}: thresholds", "[0, 1]", words) for each in given]
 
 
 class _AtThresholds(ConfusionCounts):
@@ -88,8 +91,9 @@ class _AtThresholds(ConfusionCounts):
         super().__init__(dtype, name)
         for argument, least in (("top_k", 1), ("class_id", 0)):
             value = selection.get(argument)
-            if value is not None and not (is_integer(value) and value >= least):
-                raise ValueError(f"{self.name}: {argument} is None or an integer of at least {least}, not {value!r}.")
+            if value is not None:
+                words = f"None or an integer of at least {least}"
+                as_integer(value, f"{self.name}: {argument}", f"[{least}, inf)", words)
         self._top_k, self._class_id = selection.get("top_k"), selection.get("class_id")
         self._arguments = {"thresholds": thresholds, **selection}
         # The top k are positive whatever their values; the other predictions become minus infinity.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dnn import activations, ops
+from tinygrad_dnn.checks import as_choice, as_integer, as_number
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.losses.arguments import is_integer, is_number
 from tinygrad_dnn.losses.inputs import spread_weights
 from tinygrad_dnn.metrics.confusion import ConfusionCounts, checked_thresholds, inputs, ratio
 from tinygrad_dnn.ops import log, maximum, minimum, reshape, where
@@ -91,20 +91,16 @@ class AUC(ConfusionCounts):
     def _check(
         self, num_thresholds: Any, curve: Any, summation_method: Any, multi_label: bool, num_labels: Any, weights: Any
     ) -> None:
-        if not (is_integer(num_thresholds) and num_thresholds >= 2):
-            raise ValueError(f"{self.name}: num_thresholds is an integer of at least 2, not {num_thresholds!r}.")
-        if not isinstance(curve, str) or curve.upper() not in CURVES:
-            raise ValueError(f"{self.name}: curve is one of {', '.join(map(repr, CURVES))}, not {curve!r}.")
-        if not isinstance(summation_method, str) or summation_method.lower() not in SUMMATION_METHODS:
-            known = ", ".join(map(repr, SUMMATION_METHODS))
-            raise ValueError(f"{self.name}: summation_method is one of {known}, not {summation_method!r}.")
-        if num_labels is not None and not (is_integer(num_labels) and num_labels >= 1 and multi_label):
-            raise ValueError(
-                f"{self.name}: num_labels is None or, with multi_label=True, an integer of at least 1, not "
-                f"{num_labels!r}{'' if multi_label else ' with multi_label=False'}."
-            )
-        if weights is not None and not all(is_number(weight) and weight >= 0 for weight in weights):
-            raise ValueError(f"{self.name}: label_weights are numbers of at least 0, not {weights!r}.")
+        as_integer(num_thresholds, f"{self.name}: num_thresholds", "[2, inf)")
+        as_choice(curve.upper() if isinstance(curve, str) else curve, f"{self.name}: curve", CURVES)
+        method = summation_method.lower() if isinstance(summation_method, str) else summation_method
+        as_choice(method, f"{self.name}: summation_method", SUMMATION_METHODS)
+        if num_labels is not None:
+            as_integer(num_labels, f"{self.name}: num_labels", "[1, inf)", "None or an integer of at least 1")
+            if not multi_label:
+                raise ValueError(f"{self.name}: num_labels={num_labels} says something with multi_label=True alone.")
+        for weight in weights if weights is not None else ():
+            as_number(weight, f"{self.name}: each of label_weights", "[0, inf)")
 
     def update_state(self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None) -> None:
         """Take in a batch.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_dnn import ops
+from tinygrad_dnn.checks import as_choice, as_number
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.losses.arguments import is_number
 from tinygrad_dnn.losses.inputs import spread_weights
 from tinygrad_dnn.metrics.base import Metric
 from tinygrad_dnn.metrics.confusion import inputs, ratio
@@ -46,14 +46,10 @@ class FBetaScore(Metric):
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(dtype, name)
-        if average not in AVERAGES:
-            raise ValueError(f"{self.name}: average is one of {', '.join(map(repr, AVERAGES))}, not {average!r}.")
-        if not (is_number(beta) and beta > 0):
-            raise ValueError(f"{self.name}: beta is a finite number above 0, not {beta!r}.")
-        if threshold is not None and not (is_number(threshold) and 0 < threshold <= 1):
-            raise ValueError(f"{self.name}: threshold is None or in (0, 1], not {threshold!r}.")
-        self._average = average
-        self._beta = float(beta)
+        if threshold is not None:
+            threshold = as_number(threshold, f"{self.name}: threshold", "(0, 1]", "None or a number in (0, 1]")
+        self._average = as_choice(average, f"{self.name}: average", AVERAGES)
+        self._beta = as_number(beta, f"{self.name}: beta", "(0, inf)")
         self._threshold = threshold
         self._classes = 0  # known from the first batch on
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_dnn import ops
+from tinygrad_dnn.checks import as_choice, as_integer
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.losses.arguments import is_integer
 from tinygrad_dnn.losses.inputs import spread_weights
 from tinygrad_dnn.metrics.base import Metric
 from tinygrad_dnn.metrics.confusion import inputs, ratio
@@ -51,13 +51,8 @@ class R2Score(Metric):
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(dtype, name)
-        if class_aggregation not in AGGREGATIONS:
-            known = ", ".join(map(repr, AGGREGATIONS))
-            raise ValueError(f"{self.name}: class_aggregation is one of {known}, not {class_aggregation!r}.")
-        if not (is_integer(num_regressors) and num_regressors >= 0):
-            raise ValueError(f"{self.name}: num_regressors is an integer of at least 0, not {num_regressors!r}.")
-        self._aggregation = class_aggregation
-        self._regressors = num_regressors
+        self._aggregation = as_choice(class_aggregation, f"{self.name}: class_aggregation", AGGREGATIONS)
+        self._regressors = as_integer(num_regressors, f"{self.name}: num_regressors", "[0, inf)")
 
     def update_state(self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None) -> None:
         """Take in a batch.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from tinygrad_dnn.layers.arguments import is_shape
 from tinygrad_dnn.layers.base import Shape
 from tinygrad_dnn.layers.symbolic import widest_float
 from tinygrad_dnn.models.graph import LayerGraph
+from tinygrad_dnn.models.summary import print_summary
 from tinygrad_dnn.training import Trainer
 
 
@@ -188,35 +189,35 @@ class Model(Trainer):
                 return layer
         raise ValueError(f"model {self.name!r} has no layer {name!r}; its layers are {[x.name for x in layers]}.")
 
-    def summary(self) -> None:
+    def summary(
+        self,
+        line_length: int | None = None,
+        *,
+        print_fn: Callable[[str], object] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+    ) -> None:
         """Print a table of the layers with their output shapes and numbers of parameters.
 
         Of a graph that is not a plain row it also says what each layer is connected to, a line for each of its calls.
-        """
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
 
-        table = Table(title=Text(f"Model: {self.name}"), box=box.SIMPLE_HEAD, title_justify="left")
-        table.add_column("Layer (type)")
-        table.add_column("Output shape")
-        table.add_column("Parameters", justify="right")
-        sources = {} if self._graph is None else self._graph.connections()
-        if sources:
-            table.add_column("Connected to")
-        for layer, shape in zip(self.layers, self._output_shapes(), strict=True):
-            count = f"{layer.count_params():,}" if layer.built else "not built"
-            cells = [f"{layer.name} ({type(layer).__name__})", "?" if shape is None else str(shape), count]
-            if sources:
-                cells.append(sources.get(layer.name, ""))
-            table.add_row(*map(Text, cells))  # as they are, even where a name has brackets
-        console = Console()
-        console.print(table)
-        total = sum(w.size for w in self.weights)
-        trainable = sum(w.size for w in self.trainable_weights)
-        size = sum(w.size * w.dtype.itemsize for w in self.weights) / 1024
-        console.print(f"Parameters: {total:,} ({size:,.1f} KiB), trainable {trainable:,}", highlight=False)
+        Args:
+            line_length: How wide the table may be, in characters, at least 20; by default as wide as the terminal.
+            print_fn: Called with each line, instead of printing it.
+            expand_nested: Whether models inside are followed by their layers.
+            show_trainable: Whether a column says which layers are trainable.
+
+        Raises:
+            ValueError: ``line_length`` is no integer of at least 20.
+
+        Example:
+            >>> model = td.Sequential([td.Input(shape=(3,)), td.layers.Dense(2, name="outputs")], name="tiny")
+            >>> lines = []
+            >>> model.summary(print_fn=lines.append)
+            >>> lines[-1]
+            'Parameters: 8 (0.0 KiB), trainable 8'
+        """
+        print_summary(self, line_length, print_fn, expand_nested, show_trainable)
 
     def _output_shapes(self) -> list[Shape | None]:
         if self._graph is not None:

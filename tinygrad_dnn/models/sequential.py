@@ -17,7 +17,7 @@ class Sequential(Model):
     """Layers in a row, each taking what the one before gives.
 
     The model is built as soon as the shape of its input is known: from an ``InputLayer``, an ``input_shape`` of the
-    first layer, or the first data.
+    first layer, a first layer that is a model with an input of its own, or the first data.
 
     Args:
         layers: The layers, or their registered names; what ``Input`` returns may stand first.
@@ -94,6 +94,8 @@ class Sequential(Model):
             return
         first = self._stack[0]
         shape = first.batch_shape if isinstance(first, InputLayer) else first._given_input_shape
+        if shape is None and isinstance(first, Model) and len(first.inputs) == 1:
+            shape = first.inputs[0].shape
         if shape is not None:
             self.ensure_built(shape)
 

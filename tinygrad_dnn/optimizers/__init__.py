@@ -18,7 +18,7 @@ from tinygrad_dnn.optimizers.sgd import SGD
 
 __all__ = [
     "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam",
-    "Optimizer", "RAdam", "RMSprop", "ScheduleFreeAdamW", "get",
+    "Optimizer", "RAdam", "RMSprop", "ScheduleFreeAdamW", "get", "serialize",
 ]  # fmt: skip
 
 
@@ -27,15 +27,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("tinygrad_dnn.schedulers")
     raise AttributeError(f"module 'tinygrad_dnn.optimizers' has no attribute {name!r}")
 
-
-def get(identifier: Any) -> Any:
-    """Return an optimizer by name, configuration or as given; see ``Registry.get``.
-
-    Example:
-        >>> td.optimizers.get("nadam").name
-        'nadam'
-    """
-    return registry.optimizers.get(identifier)
+get, serialize = registry.optimizers.get, registry.optimizers.serialize
 
 
 @hookimpl

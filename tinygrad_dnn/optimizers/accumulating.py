@@ -43,9 +43,9 @@ class Adagrad(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         self.initial_accumulator_value = self._number(
-            "initial_accumulator_value", initial_accumulator_value, lambda v: v >= 0, "a number of at least 0"
+            "initial_accumulator_value", initial_accumulator_value, "[0, inf)"
         )
-        self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
+        self.epsilon = self._number("epsilon", epsilon, "[0, inf)")
 
     def init(self, param: Tensor) -> State:
         """Return the sum of squares at its start."""
@@ -83,8 +83,8 @@ class Adadelta(Optimizer):
         self, learning_rate: float | Schedule = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kwargs: Any
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.rho = self._number("rho", rho, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.epsilon = self._number("epsilon", epsilon, lambda v: v > 0, "a positive number")
+        self.rho = self._number("rho", rho, "[0, 1)")
+        self.epsilon = self._number("epsilon", epsilon, "(0, inf)")
 
     def init(self, param: Tensor) -> State:
         """Return the running means of the squares of gradients and steps, zero at first."""
@@ -144,9 +144,7 @@ class Ftrl(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.learning_rate_power = self._number(
-            "learning_rate_power", learning_rate_power, lambda v: v <= 0, "a number of at most 0"
-        )
+        self.learning_rate_power = self._number("learning_rate_power", learning_rate_power, "(-inf, 0]")
         self.initial_accumulator_value = self._at_least_0("initial_accumulator_value", initial_accumulator_value)
         self.l1_regularization_strength = self._at_least_0("l1_regularization_strength", l1_regularization_strength)
         self.l2_regularization_strength = self._at_least_0("l2_regularization_strength", l2_regularization_strength)
@@ -156,7 +154,7 @@ class Ftrl(Optimizer):
         self.beta = self._at_least_0("beta", beta)
 
     def _at_least_0(self, key: str, value: Any) -> float:
-        return self._number(key, value, lambda v: v >= 0, "a number of at least 0")
+        return self._number(key, value, "[0, inf)")
 
     def init(self, param: Tensor) -> State:
         """Return the sum of squares at its start, and z, zero at first."""

@@ -51,10 +51,10 @@ class Adafactor(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.beta_2_decay = self._number("beta_2_decay", beta_2_decay, lambda v: v <= 0, "a number of at most 0")
-        self.epsilon_1 = self._number("epsilon_1", epsilon_1, lambda v: v > 0, "a positive number")
-        self.epsilon_2 = self._number("epsilon_2", epsilon_2, lambda v: v >= 0, "a number of at least 0")
-        self.clip_threshold = self._number("clip_threshold", clip_threshold, lambda v: v > 0, "a positive number")
+        self.beta_2_decay = self._number("beta_2_decay", beta_2_decay, "(-inf, 0]")
+        self.epsilon_1 = self._number("epsilon_1", epsilon_1, "(0, inf)")
+        self.epsilon_2 = self._number("epsilon_2", epsilon_2, "[0, inf)")
+        self.clip_threshold = self._number("clip_threshold", clip_threshold, "(0, inf)")
         self.relative_step = self._flag("relative_step", relative_step)
 
     def init(self, param: Tensor) -> State:

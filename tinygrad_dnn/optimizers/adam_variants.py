@@ -62,9 +62,9 @@ class _TwoMeans(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.beta_1 = self._number("beta_1", beta_1, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.beta_2 = self._number("beta_2", beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
+        self.beta_1 = self._number("beta_1", beta_1, "[0, 1)")
+        self.beta_2 = self._number("beta_2", beta_2, "[0, 1)")
+        self.epsilon = self._number("epsilon", epsilon, "[0, inf)")
 
     def init(self, param: Tensor) -> State:
         """Return the running means, zero at first."""
@@ -222,8 +222,8 @@ class Lion(Optimizer):
         self, learning_rate: float | Schedule = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kwargs: Any
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.beta_1 = self._number("beta_1", beta_1, lambda v: 0 < v <= 1, "a number in (0, 1]")
-        self.beta_2 = self._number("beta_2", beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
+        self.beta_1 = self._number("beta_1", beta_1, "(0, 1]")
+        self.beta_2 = self._number("beta_2", beta_2, "[0, 1)")
 
     def init(self, param: Tensor) -> State:
         """Return the running mean, zero at first."""

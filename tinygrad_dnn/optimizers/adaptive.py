@@ -43,9 +43,9 @@ class RMSprop(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.rho = self._number("rho", rho, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.momentum = self._number("momentum", momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
-        self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
+        self.rho = self._number("rho", rho, "[0, 1)")
+        self.momentum = self._number("momentum", momentum, "[0, 1]")
+        self.epsilon = self._number("epsilon", epsilon, "[0, inf)")
         self.centered = self._flag("centered", centered)
 
     def init(self, param: Tensor) -> State:
@@ -101,9 +101,9 @@ class Adam(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.beta_1 = self._number("beta_1", beta_1, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.beta_2 = self._number("beta_2", beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
+        self.beta_1 = self._number("beta_1", beta_1, "[0, 1)")
+        self.beta_2 = self._number("beta_2", beta_2, "[0, 1)")
+        self.epsilon = self._number("epsilon", epsilon, "[0, inf)")
         self.amsgrad = self._flag("amsgrad", amsgrad)
 
     def init(self, param: Tensor) -> State:
@@ -159,10 +159,10 @@ class Nadam(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.beta_1 = self._number("beta_1", beta_1, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.beta_2 = self._number("beta_2", beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
-        self.momentum_decay = self._number("momentum_decay", momentum_decay, lambda v: v >= 0, "a number of at least 0")
+        self.beta_1 = self._number("beta_1", beta_1, "[0, 1)")
+        self.beta_2 = self._number("beta_2", beta_2, "[0, 1)")
+        self.epsilon = self._number("epsilon", epsilon, "[0, inf)")
+        self.momentum_decay = self._number("momentum_decay", momentum_decay, "[0, inf)")
         self.u_product = Variable(1.0, backend.floatx(), name=f"{self.name}/u_product")
 
     def init(self, param: Tensor) -> State:

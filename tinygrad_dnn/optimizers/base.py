@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from tinygrad_dnn import backend, ops, registry
+from tinygrad_dnn.checks import Checked, as_integer
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.optimizers import clipping
-from tinygrad_dnn.optimizers.arguments import Arguments
-from tinygrad_dnn.optimizers.exclusion import Exclusion
+from tinygrad_dnn.optimizers.exclusion import Exclusion, as_patterns
 from tinygrad_dnn.tensor import Tensor, Variable, as_tensor
 
 State: TypeAlias = dict[str, Tensor]
@@ -26,7 +25,7 @@ class _Slots(NamedTuple):
     own: dict[str, Variable]
 
 
-class Optimizer(Arguments):
+class Optimizer(Checked):
     """Base of all optimizers; a rule is two methods, ``init`` and ``update``, in Tensor operations.
 
     ``update`` always sees one weight in its own shape. The base class clips the gradients, decays the weights, calls
@@ -90,21 +89,20 @@ class Optimizer(Arguments):
         clippings = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         clipping.check_one_kind(self.name, **clippings, normalize_gradients=normalize_gradients)
         positive = {
-            key: self._optional(key, value, lambda v: v > 0, "a positive number")
+            key: self._optional(key, value, "(0, inf)")
             for key, value in {**clippings, "loss_scale_factor": loss_scale_factor}.items()
         }
         self.clipnorm, self.clipvalue, self.global_clipnorm, self.loss_scale_factor = positive.values()
         self.normalize_gradients = self._flag("normalize_gradients", normalize_gradients)
-        self.weight_decay = self._optional("weight_decay", weight_decay, lambda v: v >= 0, "a number of at least 0")
+        self.weight_decay = self._optional("weight_decay", weight_decay, "[0, inf)")
         self.use_ema = self._flag("use_ema", use_ema)
-        self.ema_momentum = self._number("ema_momentum", ema_momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
+        self.ema_momentum = self._number("ema_momentum", ema_momentum, "[0, 1]")
         self.ema_overwrite_frequency = self._optional(
-            "ema_overwrite_frequency", ema_overwrite_frequency, lambda v: v >= 1, "an integer of at least 1", Integral
+            "ema_overwrite_frequency", ema_overwrite_frequency, "[1, inf)", as_integer
         )
         self.gradient_accumulation_steps = self._optional(
-            "gradient_accumulation_steps", gradient_accumulation_steps, lambda v: v >= 2, "an integer of at least 2",
-            Integral,
-        )  # fmt: skip
+            "gradient_accumulation_steps", gradient_accumulation_steps, "[2, inf)", as_integer
+        )
         self.iterations = Variable(0, name=f"{self.name}/iterations")
         accumulates = self.gradient_accumulation_steps is not None
         self.step = Variable(0, name=f"{self.name}/step") if accumulates else self.iterations
@@ -128,6 +126,10 @@ class Optimizer(Arguments):
                 f"optimizer class {type(self).__name__} has no {name!r}: its __init__ must call super().__init__()."
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def _title(self) -> str:
+        return self.name
 
     # -- the rule -----------------------------------------------------------------------------------------------
 
@@ -377,7 +379,7 @@ class Optimizer(Arguments):
             TypeError: ``var_list`` has something other than Tensors.
             ValueError: ``var_names`` has something other than regular expressions.
         """
-        names = self._patterns("var_names", [var_names] if isinstance(var_names, str) else var_names)
+        names = as_patterns([var_names] if isinstance(var_names, str) else var_names, f"{self.name}: var_names")
         self._undecayed = Exclusion(self.name, var_list or (), names)
 
     # -- configuration ----------------------------------------------------------------------------------------------

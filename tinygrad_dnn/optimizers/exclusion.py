@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from tinygrad_dnn.tensor import Tensor
 
@@ -32,3 +33,20 @@ class Exclusion:
         if any(weight is excluded for excluded in self._weights):
             return True
         return any(re.search(pattern, getattr(weight, "name", None) or "") for pattern in self._patterns)
+
+
+def as_patterns(value: Any, owner: str) -> list[str]:
+    """Return a list of regular expressions, which None leaves empty; ``owner`` is what an error calls it.
+
+    Raises:
+        ValueError: It is no list of regular expressions.
+    """
+    patterns = [] if value is None else value
+    if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ValueError(f"{owner} must be a list of regular expressions, not {value!r}.")
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{owner} must be regular expressions, not {pattern!r}: {error}.") from None
+    return list(patterns)

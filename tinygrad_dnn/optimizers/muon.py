@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 from tinygrad_dnn import ops
 from tinygrad_dnn.optimizers.adaptive import one_minus_power
 from tinygrad_dnn.optimizers.base import Optimizer, Schedule, State
+from tinygrad_dnn.optimizers.exclusion import as_patterns
 from tinygrad_dnn.tensor import Tensor
 
 
@@ -83,22 +83,20 @@ class Muon(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, weight_decay, **kwargs)
-        self.adam_beta_1 = self._number("adam_beta_1", adam_beta_1, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.adam_beta_2 = self._number("adam_beta_2", adam_beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.adam_weight_decay = self._optional(
-            "adam_weight_decay", adam_weight_decay, lambda v: v >= 0, "a number of at least 0"
-        )
-        self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
-        self.exclude_layers = self._patterns("exclude_layers", exclude_layers)
+        self.adam_beta_1 = self._number("adam_beta_1", adam_beta_1, "[0, 1)")
+        self.adam_beta_2 = self._number("adam_beta_2", adam_beta_2, "[0, 1)")
+        self.adam_weight_decay = self._optional("adam_weight_decay", adam_weight_decay, "[0, inf)")
+        self.epsilon = self._number("epsilon", epsilon, "[0, inf)")
+        self.exclude_layers = as_patterns(exclude_layers, f"{self.name}: exclude_layers")
         self.exclude_embeddings = self._flag("exclude_embeddings", exclude_embeddings)
-        self.muon_a = self._number("muon_a", muon_a, lambda v: True, "a finite number")
-        self.muon_b = self._number("muon_b", muon_b, lambda v: True, "a finite number")
-        self.muon_c = self._number("muon_c", muon_c, lambda v: True, "a finite number")
-        self.adam_lr_ratio = self._number("adam_lr_ratio", adam_lr_ratio, lambda v: v >= 0, "a number of at least 0")
-        self.momentum = self._number("momentum", momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
-        self.ns_steps = int(self._number("ns_steps", ns_steps, lambda v: v >= 0, "an integer of at least 0", Integral))
+        self.muon_a = self._number("muon_a", muon_a)
+        self.muon_b = self._number("muon_b", muon_b)
+        self.muon_c = self._number("muon_c", muon_c)
+        self.adam_lr_ratio = self._number("adam_lr_ratio", adam_lr_ratio, "[0, inf)")
+        self.momentum = self._number("momentum", momentum, "[0, 1]")
+        self.ns_steps = self._integer("ns_steps", ns_steps, "[0, inf)")
         self.nesterov = self._flag("nesterov", nesterov)
-        self.rms_rate = self._optional("rms_rate", rms_rate, lambda v: v > 0, "a positive number")
+        self.rms_rate = self._optional("rms_rate", rms_rate, "(0, inf)")
 
     def _left_to_adam(self, weight: Tensor) -> bool:
         if weight.ndim != 2:

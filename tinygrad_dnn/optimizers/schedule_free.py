@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 from tinygrad_dnn import backend, ops
@@ -57,12 +56,10 @@ class ScheduleFreeAdamW(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.beta_1 = self._number("beta_1", beta_1, lambda v: 0 < v <= 1, "a number in (0, 1]")
-        self.beta_2 = self._number("beta_2", beta_2, lambda v: 0 <= v < 1, "a number in [0, 1)")
-        self.epsilon = self._number("epsilon", epsilon, lambda v: v >= 0, "a number of at least 0")
-        self.warmup_steps = self._number(
-            "warmup_steps", warmup_steps, lambda v: v >= 0, "an integer of at least 0", Integral
-        )
+        self.beta_1 = self._number("beta_1", beta_1, "(0, 1]")
+        self.beta_2 = self._number("beta_2", beta_2, "[0, 1)")
+        self.epsilon = self._number("epsilon", epsilon, "[0, inf)")
+        self.warmup_steps = self._integer("warmup_steps", warmup_steps, "[0, inf)")
 
     def init(self, param: Tensor) -> State:
         """Return z, which begins with the weight, and the squared mean, zero at first."""

@@ -31,7 +31,7 @@ class SGD(Optimizer):
         self, learning_rate: float | Schedule = 0.01, momentum: float = 0.0, nesterov: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.momentum = self._number("momentum", momentum, lambda v: 0 <= v <= 1, "a number in [0, 1]")
+        self.momentum = self._number("momentum", momentum, "[0, 1]")
         self.nesterov = self._flag("nesterov", nesterov)
 
     def init(self, param: Tensor) -> State:

@@ -11,8 +11,6 @@ first step of a cycle.
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dnn import registry
 from tinygrad_dnn.hookspecs import Register, hookimpl
 from tinygrad_dnn.schedulers.base import LearningRateSchedule
@@ -39,33 +37,7 @@ def __dir__() -> list[str]:
     # What a user may want; and the hook, which the plugin host looks for here.
     return sorted([*__all__, "register_schedulers"])
 
-
-def get(identifier: Any, /, **kwargs: Any) -> Any:
-    """Return a schedule by name with its arguments, by configuration, or as it is; see ``Registry.get``.
-
-    Raises:
-        ValueError: Nothing has this name.
-        TypeError: What is given is no schedule, or arguments are missing.
-
-    Example:
-        >>> schedule = td.schedulers.get("cosine_decay", initial_learning_rate=0.1, decay_steps=100)
-        >>> schedule(100)
-        Tensor(0., dtype=float32)
-    """
-    return registry.schedulers.get(identifier, **kwargs)
-
-
-def serialize(schedule: Any) -> str | dict[str, Any] | None:
-    """Return what ``get`` makes the schedule from again; see ``Registry.serialize``.
-
-    Raises:
-        ValueError: It is not registered.
-
-    Example:
-        >>> td.schedulers.serialize(td.schedulers.PiecewiseConstantDecay([10], [0.1, 0.01]))
-        {'class_name': 'piecewiseconstantdecay', 'config': {'boundaries': [10], 'values': [0.1, 0.01]}}
-    """
-    return registry.schedulers.serialize(schedule)
+get, serialize = registry.schedulers.get, registry.schedulers.serialize
 
 
 @hookimpl

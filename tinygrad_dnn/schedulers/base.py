@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from numbers import Integral
 from typing import Any, ClassVar
 
 from tinygrad_dnn import backend, ops, registry
-from tinygrad_dnn.schedulers.arguments import Arguments
+from tinygrad_dnn.checks import Checked
 from tinygrad_dnn.tensor import Tensor, TensorLike
 
 
-class LearningRateSchedule(Arguments):
+class LearningRateSchedule(Checked):
     """Base of all schedules: a callable of the step that returns the learning rate.
 
     The step counts from 0; it is a number or a Tensor of integers, and the result a Tensor of its shape in the
@@ -57,6 +59,17 @@ class LearningRateSchedule(Arguments):
     def from_config(cls, config: dict[str, Any]) -> LearningRateSchedule:
         """Return the schedule that ``get_config`` described."""
         return cls(**config)
+
+    def _steps(self, argument: str, value: Any, allowed: str = "(0, inf)") -> float:
+        """Return a number of steps among the arguments, after checking it; an integer stays one, as in Keras."""
+        number = self._number(argument, value, allowed)
+        return int(value) if isinstance(value, Integral) else number
+
+    def _increasing(self, argument: str, values: list[float]) -> list[float]:
+        """Return steps among the arguments, after checking that each is above the one before."""
+        if any(first >= second for first, second in itertools.pairwise(values)):
+            raise ValueError(f"{self._title}: {argument} must increase; these are {values}.")
+        return values
 
     @staticmethod
     def _product(*schedules: Any) -> LearningRateSchedule:

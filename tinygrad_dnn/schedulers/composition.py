@@ -24,9 +24,9 @@ class _Composition(LearningRateSchedule):
 
     def _part(self, given: Part | None) -> Any:
         if isinstance(given, Real):
-            return self._number("a number among schedules", given, least=0)
+            return self._number("a number among schedules", given, "[0, inf)")
         if given is None:
-            raise TypeError(f"{type(self).__name__}: each of schedules is a schedule or a number, not None.")
+            raise TypeError(f"{type(self).__name__}: each of schedules must be a schedule or a number, not None.")
         return registry.schedulers.get(given)
 
     def get_config(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class SequentialSchedule(_Composition):
 
     def __init__(self, schedules: Iterable[Part], milestones: Sequence[float]) -> None:
         super().__init__(schedules)
-        steps = [self._number("each milestone", step, above=0) for step in self._list("milestones", milestones)]
+        steps = [self._steps("each milestone", step) for step in self._list("milestones", milestones)]
         if len(steps) != len(self.schedules) - 1:
             raise ValueError(
                 f"SequentialSchedule: {len(self.schedules)} schedules need {len(self.schedules) - 1} milestones, "

@@ -42,11 +42,11 @@ class CosineDecay(LearningRateSchedule):
         warmup_target: float | None = None,
         warmup_steps: float = 0,
     ) -> None:
-        self.initial_learning_rate = self._number("initial_learning_rate", initial_learning_rate, least=0)
-        self.decay_steps = self._number("decay_steps", decay_steps, above=0)
-        self.alpha = self._number("alpha", alpha, least=0)
-        self.warmup_target = None if warmup_target is None else self._number("warmup_target", warmup_target, least=0)
-        self.warmup_steps = self._number("warmup_steps", warmup_steps, least=0)
+        self.initial_learning_rate = self._number("initial_learning_rate", initial_learning_rate, "[0, inf)")
+        self.decay_steps = self._steps("decay_steps", decay_steps)
+        self.alpha = self._number("alpha", alpha, "[0, inf)")
+        self.warmup_target = self._optional("warmup_target", warmup_target, "[0, inf)")
+        self.warmup_steps = self._steps("warmup_steps", warmup_steps, "[0, inf)")
 
     def __call__(self, step: TensorLike) -> Tensor:
         steps = as_steps(step)
@@ -94,11 +94,11 @@ class CosineDecayRestarts(LearningRateSchedule):
         m_mul: float = 1.0,
         alpha: float = 0.0,
     ) -> None:
-        self.initial_learning_rate = self._number("initial_learning_rate", initial_learning_rate, least=0)
-        self.first_decay_steps = self._number("first_decay_steps", first_decay_steps, above=0)
-        self.t_mul = self._number("t_mul", t_mul, least=1)
-        self.m_mul = self._number("m_mul", m_mul, least=0)
-        self.alpha = self._number("alpha", alpha, least=0)
+        self.initial_learning_rate = self._number("initial_learning_rate", initial_learning_rate, "[0, inf)")
+        self.first_decay_steps = self._steps("first_decay_steps", first_decay_steps)
+        self.t_mul = self._number("t_mul", t_mul, "[1, inf)")
+        self.m_mul = self._number("m_mul", m_mul, "[0, inf)")
+        self.alpha = self._number("alpha", alpha, "[0, inf)")
 
     def __call__(self, step: TensorLike) -> Tensor:
         gone = as_steps(step) / self.first_decay_steps  # in lengths of the first wave

@@ -53,15 +53,15 @@ class OneCycle(LearningRateSchedule):
         final_div_factor: float = 1e4,
         three_phase: bool = False,
     ) -> None:
-        self.max_lr = self._number("max_lr", max_lr, above=0)
-        self.total_steps = self._number("total_steps", total_steps, least=1, integer=True)
+        self.max_lr = self._number("max_lr", max_lr, "(0, inf)")
+        self.total_steps = self._integer("total_steps", total_steps, "[1, inf)")
         self.three_phase = self._flag("three_phase", three_phase)
         # The way down of three phases takes as long as the way up, and a step has to be left for the third.
         pct_argument = "pct_start with three_phase" if three_phase else "pct_start"
-        self.pct_start = self._number(pct_argument, pct_start, above=0, most=0.5 if three_phase else 1)
+        self.pct_start = self._number(pct_argument, pct_start, "(0, 0.5]" if three_phase else "(0, 1]")
         self.anneal_strategy = self._choice("anneal_strategy", anneal_strategy, ("cos", "linear"))
-        self.div_factor = self._number("div_factor", div_factor, least=1)
-        self.final_div_factor = self._number("final_div_factor", final_div_factor, above=0)
+        self.div_factor = self._number("div_factor", div_factor, "[1, inf)")
+        self.final_div_factor = self._number("final_div_factor", final_div_factor, "(0, inf)")
 
     def __call__(self, step: TensorLike) -> Tensor:
         steps = ops.minimum(as_steps(step), self.total_steps - 1.0)
@@ -124,15 +124,15 @@ class Cyclic(LearningRateSchedule):
         mode: str = "triangular",
         gamma: float = 1.0,
     ) -> None:
-        self.base_lr = self._number("base_lr", base_lr, least=0)
-        self.max_lr = self._number("max_lr", max_lr, above=0)
+        self.base_lr = self._number("base_lr", base_lr, "[0, inf)")
+        self.max_lr = self._number("max_lr", max_lr, "(0, inf)")
         if self.max_lr <= self.base_lr:
             raise ValueError(f"Cyclic: max_lr is above base_lr, {self.base_lr:g}; it was given as {max_lr!r}.")
-        self.step_size_up = self._number("step_size_up", step_size_up, above=0)
+        self.step_size_up = self._steps("step_size_up", step_size_up)
         down = step_size_down
-        self.step_size_down = None if down is None else self._number("step_size_down", down, above=0)
+        self.step_size_down = None if down is None else self._steps("step_size_down", down)
         self.mode = self._choice("mode", mode, ("triangular", "triangular2", "exp_range"))
-        self.gamma = self._number("gamma", gamma, above=0, most=1)
+        self.gamma = self._number("gamma", gamma, "(0, 1]")
 
     def __call__(self, step: TensorLike) -> Tensor:
         steps = as_steps(step)

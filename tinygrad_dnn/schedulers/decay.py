@@ -19,9 +19,9 @@ class _PeriodicDecay(LearningRateSchedule):
     def __init__(
         self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False
     ) -> None:
-        self.initial_learning_rate = self._number("initial_learning_rate", initial_learning_rate, least=0)
-        self.decay_steps = self._number("decay_steps", decay_steps, above=0)
-        self.decay_rate = self._number("decay_rate", decay_rate, least=0)
+        self.initial_learning_rate = self._number("initial_learning_rate", initial_learning_rate, "[0, inf)")
+        self.decay_steps = self._steps("decay_steps", decay_steps)
+        self.decay_rate = self._number("decay_rate", decay_rate, "[0, inf)")
         self.staircase = self._flag("staircase", staircase)
 
     def _periods(self, step: TensorLike) -> Tensor:
@@ -53,7 +53,7 @@ class ExponentialDecay(_PeriodicDecay):
     def __init__(
         self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False
     ) -> None:
-        self._number("decay_rate", decay_rate, above=0)  # not 0 either: its logarithm is needed
+        self._number("decay_rate", decay_rate, "(0, inf)")  # not 0 either: its logarithm is needed
         super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase)
 
     def __call__(self, step: TensorLike) -> Tensor:
@@ -112,7 +112,7 @@ class PowerDecay(_PeriodicDecay):
         staircase: bool = False,
     ) -> None:
         super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase)
-        self.power = self._number("power", power, above=0)
+        self.power = self._number("power", power, "(0, inf)")
 
     def __call__(self, step: TensorLike) -> Tensor:
         # A negative power goes to 0 where a quotient's denominator would overflow.
@@ -149,10 +149,10 @@ class PolynomialDecay(LearningRateSchedule):
         power: float = 1.0,
         cycle: bool = False,
     ) -> None:
-        self.initial_learning_rate = self._number("initial_learning_rate", initial_learning_rate, least=0)
-        self.decay_steps = self._number("decay_steps", decay_steps, above=0)
-        self.end_learning_rate = self._number("end_learning_rate", end_learning_rate, least=0)
-        self.power = self._number("power", power, above=0)
+        self.initial_learning_rate = self._number("initial_learning_rate", initial_learning_rate, "[0, inf)")
+        self.decay_steps = self._steps("decay_steps", decay_steps)
+        self.end_learning_rate = self._number("end_learning_rate", end_learning_rate, "[0, inf)")
+        self.power = self._number("power", power, "(0, inf)")
         self.cycle = self._flag("cycle", cycle)
 
     def __call__(self, step: TensorLike) -> Tensor:
@@ -186,8 +186,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     """
 
     def __init__(self, boundaries: Sequence[float], values: Sequence[float]) -> None:
-        self.boundaries = [self._number("each boundary", b, least=0) for b in self._list("boundaries", boundaries)]
-        self.values = [self._number("each value", value, least=0) for value in self._list("values", values)]
+        self.boundaries = [self._steps("each boundary", b, "[0, inf)") for b in self._list("boundaries", boundaries)]
+        self.values = [self._number("each value", value, "[0, inf)") for value in self._list("values", values)]
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"PiecewiseConstantDecay: {len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values, "

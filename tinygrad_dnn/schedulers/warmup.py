@@ -36,9 +36,9 @@ class LinearWarmup(LearningRateSchedule):
     _hyperparameters = ("warmup_target", "warmup_steps", "start_factor")
 
     def __init__(self, warmup_target: float, warmup_steps: float, start_factor: float = 0.0) -> None:
-        self.warmup_target = self._number("warmup_target", warmup_target, least=0)
-        self.warmup_steps = self._number("warmup_steps", warmup_steps, above=0)
-        self.start_factor = self._number("start_factor", start_factor, least=0, most=1)
+        self.warmup_target = self._number("warmup_target", warmup_target, "[0, inf)")
+        self.warmup_steps = self._steps("warmup_steps", warmup_steps)
+        self.start_factor = self._number("start_factor", start_factor, "[0, 1]")
 
     def __call__(self, step: TensorLike) -> Tensor:
         gone = ops.minimum(as_steps(step) / self.warmup_steps, 1.0)

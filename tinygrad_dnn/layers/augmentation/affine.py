@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.layers.arguments import as_number
-from tinygrad_dnn.layers.augmentation.base import RandomImageLayer, Range, as_bounds, as_given, one_of
+from tinygrad_dnn.checks import as_choice, as_number
+from tinygrad_dnn.layers.augmentation.base import RandomImageLayer, as_bounds, as_given
 from tinygrad_dnn.layers.augmentation.sampling import FILL_MODES, INTERPOLATIONS, positions, sample
 from tinygrad_dnn.tensor import Tensor
 
@@ -48,7 +48,7 @@ class RandomFlip(RandomImageLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, data_format, **kwargs)
-        self.mode = one_of(mode, tuple(_AXES), f"{self._title}: mode")
+        self.mode = as_choice(mode, f"{self._title}: mode", tuple(_AXES))
 
     def _changed(self, images: Tensor) -> Tensor:
         flipped = self._draw(images, (0.0, 1.0)) < 0.5
@@ -72,9 +72,9 @@ class _RandomAffine(RandomImageLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, data_format, **kwargs)
-        self.fill_mode = one_of(fill_mode, FILL_MODES, f"{self._title}: fill_mode")
-        self.interpolation = one_of(interpolation, INTERPOLATIONS, f"{self._title}: interpolation")
-        self.fill_value = as_number(fill_value, f"{self._title}: fill_value", "a finite number", math.isfinite)
+        self.fill_mode = as_choice(fill_mode, f"{self._title}: fill_mode", FILL_MODES)
+        self.interpolation = as_choice(interpolation, f"{self._title}: interpolation", INTERPOLATIONS)
+        self.fill_value = as_number(fill_value, f"{self._title}: fill_value")
 
     def _changed(self, images: Tensor) -> Tensor:
         height, width = images.shape[1:3]
@@ -139,8 +139,8 @@ class RandomTranslation(_RandomAffine):
         **kwargs: Any,
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self._height_bounds = as_bounds(height_factor, f"{self._title}: height_factor", Range(-1, 1))
-        self._width_bounds = as_bounds(width_factor, f"{self._title}: width_factor", Range(-1, 1))
+        self._height_bounds = as_bounds(height_factor, f"{self._title}: height_factor", "[-1, 1]")
+        self._width_bounds = as_bounds(width_factor, f"{self._title}: width_factor", "[-1, 1]")
         self.height_factor, self.width_factor = as_given(height_factor), as_given(width_factor)
 
     def _places(self, images: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,7 +191,7 @@ class RandomRotation(_RandomAffine):
         **kwargs: Any,
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self.factor = as_bounds(factor, f"{self._title}: factor", Range(-1, 1))
+        self.factor = as_bounds(factor, f"{self._title}: factor", "[-1, 1]")
 
     def _places(self, images: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         angle = self._draw(images, self.factor) * (2 * math.pi)
@@ -245,7 +245,7 @@ class RandomZoom(_RandomAffine):
         **kwargs: Any,
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        allowed = Range(-1, 1, includes_least=False)
+        allowed = "(-1, 1]"
         self._height_bounds = as_bounds(height_factor, f"{self._title}: height_factor", allowed)
         self.height_factor, self.width_factor = as_given(height_factor), None
         if width_factor is not None:

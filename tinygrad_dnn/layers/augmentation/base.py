@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import operator
-from typing import Any, NamedTuple
+from typing import Any
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.layers.arguments import Shape, as_number, as_seed
+from tinygrad_dnn.checks import as_number, as_seed
+from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.ops.geometry import check_data_format
 from tinygrad_dnn.ops.random import SeedGenerator
 from tinygrad_dnn.tensor import Tensor
 
 
-class Range(NamedTuple):
-    """The interval that a factor must lie in."""
-
-    least: float
-    most: float
-    includes_least: bool = True
-
-    def holds(self, value: float) -> bool:
-        """Return whether a number lies in it."""
-        return (self.least <= value if self.includes_least else self.least < value) and value <= self.most
-
-    def __str__(self) -> str:
-        return f"{'[' if self.includes_least else '('}{self.least:g}, {self.most:g}]"
-
-
-def as_factor(value: Any, owner: str, allowed: Range) -> tuple[float, float]:
+def as_factor(value: Any, owner: str, allowed: str) -> tuple[float, float]:
     """Return a number or a pair of them as a pair, the number twice; ``owner`` is what an error calls it.
 
     Raises:
@@ -39,11 +23,11 @@ def as_factor(value: Any, owner: str, allowed: Range) -> tuple[float, float]:
     expected = f"a number in {allowed}, or a pair of them"
     if len(numbers) != 2:
         raise ValueError(f"{owner} must be {expected}, not {value!r}.")
-    first, second = (as_number(number, owner, expected, allowed.holds) for number in numbers)
+    first, second = (as_number(number, owner, allowed, expected) for number in numbers)
     return first, second
 
 
-def as_bounds(value: Any, owner: str, allowed: Range) -> tuple[float, float]:
+def as_bounds(value: Any, owner: str, allowed: str) -> tuple[float, float]:
     """Return what is drawn from: between the two numbers of a pair, or as far below 0 as above it for a number.
 
     Raises:
@@ -67,32 +51,10 @@ def as_value_range(value: Any, owner: str) -> tuple[float, float]:
     expected = "a pair of finite numbers, the least and the largest value of a pixel"
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise ValueError(f"{owner} must be {expected}, not {value!r}.")
-    low, high = (as_number(number, owner, expected, math.isfinite) for number in value)
+    low, high = (as_number(number, owner, expected=expected) for number in value)
     if low >= high:
         raise ValueError(f"{owner} must be {expected}, not {value!r}.")
     return low, high
-
-
-def as_length(value: Any, owner: str) -> int:
-    """Return a number of pixels as Python's own integer; ``owner`` is what an error calls it.
-
-    Raises:
-        ValueError: It is no integer of at least 1.
-    """
-    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < 1:
-        raise ValueError(f"{owner} must be an integer of at least 1, not {value!r}.")
-    return operator.index(value)
-
-
-def one_of(value: Any, choices: tuple[str, ...], owner: str) -> str:
-    """Return a name that is among the choices; ``owner`` is what an error calls it.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if value not in choices:
-        raise ValueError(f"{owner} must be one of {', '.join(map(repr, choices))}, not {value!r}.")
-    return str(value)
 
 
 class ImageLayer(Layer):
@@ -145,7 +107,7 @@ class RandomImageLayer(ImageLayer):
 
     def __init__(self, seed: int | None = None, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format, **kwargs)
-        self.seed = as_seed(seed, self._title)
+        self.seed = as_seed(seed, f"{self._title}: seed")
         self.seed_generator = SeedGenerator(self.seed)
 
     def call(self, inputs: Tensor, training: bool = True) -> Tensor:

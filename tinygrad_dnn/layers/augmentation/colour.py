@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.layers.augmentation.base import RandomImageLayer, Range, as_bounds, as_factor, as_value_range
+from tinygrad_dnn.layers.augmentation.base import RandomImageLayer, as_bounds, as_factor, as_value_range
 from tinygrad_dnn.tensor import Tensor
 
 
@@ -41,7 +41,7 @@ class RandomContrast(RandomImageLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, **kwargs)
-        self.factor = as_factor(factor, f"{self._title}: factor", Range(0, 1))
+        self.factor = as_factor(factor, f"{self._title}: factor", "[0, 1]")
         self.value_range = as_value_range(value_range, f"{self._title}: value_range")
 
     def _changed(self, images: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class RandomBrightness(RandomImageLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, **kwargs)
-        self.factor = as_bounds(factor, f"{self._title}: factor", Range(-1, 1))
+        self.factor = as_bounds(factor, f"{self._title}: factor", "[-1, 1]")
         self.value_range = as_value_range(value_range, f"{self._title}: value_range")
 
     def _changed(self, images: Tensor) -> Tensor:

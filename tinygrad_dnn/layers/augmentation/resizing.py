@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.layers.arguments import Shape, as_number
-from tinygrad_dnn.layers.augmentation.base import ImageLayer, RandomImageLayer, as_length, one_of
+from tinygrad_dnn.checks import as_choice, as_integer, as_number
+from tinygrad_dnn.layers.arguments import Shape
+from tinygrad_dnn.layers.augmentation.base import ImageLayer, RandomImageLayer
 from tinygrad_dnn.layers.augmentation.sampling import INTERPOLATIONS, middle, pixels, positions, resize
 from tinygrad_dnn.tensor import Tensor
 
@@ -26,8 +26,8 @@ class _Sized(ImageLayer):
 
     def __init__(self, height: int, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.height = as_length(height, f"{self._title}: height")
-        self.width = as_length(width, f"{self._title}: width")
+        self.height = as_integer(height, f"{self._title}: height", "[1, inf)")
+        self.width = as_integer(width, f"{self._title}: width", "[1, inf)")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (batch, height, width, channels) with the layer's own height and width."""
@@ -167,13 +167,13 @@ class Resizing(_Sized):
         **kwargs: Any,
     ) -> None:
         super().__init__(height, width, data_format=data_format, **kwargs)
-        self.interpolation = one_of(interpolation, INTERPOLATIONS, f"{self._title}: interpolation")
+        self.interpolation = as_choice(interpolation, f"{self._title}: interpolation", INTERPOLATIONS)
         self.crop_to_aspect_ratio = bool(crop_to_aspect_ratio)
         self.pad_to_aspect_ratio = bool(pad_to_aspect_ratio)
         if crop_to_aspect_ratio and pad_to_aspect_ratio:
             raise ValueError(f"{self._title}: crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other.")
-        self.fill_mode = one_of(fill_mode, ("constant",), f"{self._title}: fill_mode")
-        self.fill_value = as_number(fill_value, f"{self._title}: fill_value", "a finite number", math.isfinite)
+        self.fill_mode = as_choice(fill_mode, f"{self._title}: fill_mode", ("constant",))
+        self.fill_value = as_number(fill_value, f"{self._title}: fill_value")
         self.antialias = bool(antialias)
 
     def call(self, inputs: Tensor) -> Tensor:
