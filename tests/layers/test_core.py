@@ -245,3 +245,12 @@ def test_input_layer_without_a_shape(arguments: dict[str, Any]) -> None:
         ValueError, match=r"^InputLayer 'i': shape is a tuple of lengths, each an integer of at least 0"
     ):
         td.layers.InputLayer(name="i", **arguments)
+
+
+def test_an_activation_that_changes_the_shape_says_so(backend: str) -> None:
+    layer = td.layers.Activation("glu")
+    assert layer.compute_output_shape((None, 6)) == (None, 3)
+    assert td.layers.Activation("relu").compute_output_shape((None, None, 6)) == (None, None, 6)
+    model = td.Sequential([td.layers.InputLayer(shape=(6,)), layer, td.layers.Dense(2)])
+    assert model.layers[1].kernel.shape == (3, 2)
+    assert model(np.ones((4, 6))).shape == (4, 2)

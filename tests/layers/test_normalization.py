@@ -348,3 +348,17 @@ def test_layer_normalization_of_other_lengths(backend: str) -> None:
 def test_arguments_of_layer_normalization_out_of_range(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^LayerNormalization 'ln': {message}"):
         td.layers.LayerNormalization(name="ln", **arguments)
+
+
+def test_the_unbiased_moving_variance_is_pytorchs() -> None:
+    # torch.nn.BatchNorm1d(2, momentum=0.1, eps=1e-5) on x, then on 2 x + 1, in float64.
+    x = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 4.0]])
+    layer = td.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, unbiased=True, dtype="float64")
+    layer(x, training=True)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), [1.075, 1.5333333333333334], rtol=1e-12)
+    layer(2 * x + 1, training=True)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), [0.535, 0.5833333333333334], rtol=1e-12)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), [1.6675, 3.913333333333334], rtol=1e-12)
+    alone = td.layers.BatchNormalization(unbiased=True)
+    assert np.isfinite(alone(np.ones((1, 2)), training=True).numpy()).all()
+    assert np.isfinite(alone.moving_variance.numpy()).all()

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinygrad_dnn import ops, registry
 from tinygrad_dnn.checks import as_integer
+from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.layers.arguments import Shape, as_shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.layers.kernel import KernelLayer
@@ -140,8 +141,11 @@ class Activation(Layer):
         return self.activation(inputs)  # type: ignore[no-any-return]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the same shape."""
-        return input_shape
+        """Return the shape of the activation's values: as a rule the same, and half of an axis for "glu"."""
+        probe = tuple(2 if n is None else n for n in input_shape)
+        with no_grad():
+            made = self.activation(ops.zeros(probe, dtype=self.dtype)).shape
+        return input_shape if made == probe else super().compute_output_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_dnn import ops, registry
-from tinygrad_dnn.checks import as_axes, as_integer, as_number
+from tinygrad_dnn.checks import as_axes, as_flag, as_integer, as_number
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
@@ -86,7 +86,7 @@ class BatchNormalization(_Normalizing):
     averages follow them, moving = moving * momentum + batch * (1 - momentum). Otherwise, and always while
     ``trainable`` is False, with the moving averages. Both variances are the biased ones (Ioffe and Szegedy, 2015).
 
-    PyTorch's layer is momentum=0.9 (its "momentum" is 1 minus this one) and epsilon=1e-5.
+    PyTorch's layer is momentum=0.9 (its "momentum" is 1 minus this one), epsilon=1e-5 and unbiased=True.
 
     Args:
         axis: The axis of the features.
@@ -102,6 +102,7 @@ class BatchNormalization(_Normalizing):
         gamma_regularizer: A penalty on gamma that joins the loss.
         beta_constraint: What beta passes through after each update.
         gamma_constraint: What gamma passes through after each update.
+        unbiased: Let the moving variance follow the unbiased variance of the batch, n / (n - 1) times the other.
         **kwargs: Those of ``Layer``.
 
     Raises:
@@ -132,6 +133,7 @@ class BatchNormalization(_Normalizing):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        unbiased: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -149,6 +151,7 @@ class BatchNormalization(_Normalizing):
         owner = f"BatchNormalization {self.name!r}"
         self.axis = as_integer(axis, f"{owner}: axis")
         self.momentum = as_number(momentum, f"{owner}: momentum", "[0, 1]")
+        self.unbiased = as_flag(unbiased, f"{owner}: unbiased")
         self.moving_mean_initializer = registry.initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = registry.initializers.get(moving_variance_initializer)
 
@@ -184,7 +187,9 @@ class BatchNormalization(_Normalizing):
             centred = inputs - mean
             variance = ops.mean(centred * centred, others, keepdims=True)
             self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance)
+            count = inputs.size // features
+            factor = count / max(count - 1, 1) if self.unbiased else 1.0
+            self._move(self.moving_variance, variance if factor == 1.0 else variance * factor)
         else:
             centred = inputs - ops.reshape(self.moving_mean, along)
             variance = ops.reshape(self.moving_variance, along)
@@ -200,6 +205,7 @@ class BatchNormalization(_Normalizing):
             **super().get_config(),
             "axis": self.axis,
             "momentum": self.momentum,
+            "unbiased": self.unbiased,
             "moving_mean_initializer": registry.initializers.serialize(self.moving_mean_initializer),
             "moving_variance_initializer": registry.initializers.serialize(self.moving_variance_initializer),
         }

@@ -16,12 +16,15 @@ class RMSprop(Optimizer):
     v = rho v + (1 - rho) g^2; p -= lr g / sqrt(v + epsilon): epsilon is inside the root, as in Keras. ``centered``
     takes the square of the running mean away from v; ``momentum`` accumulates the steps.
 
+    PyTorch's has rho=0.99, epsilon=1e-8 and epsilon_outside=True.
+
     Args:
         learning_rate: As for ``Optimizer``.
         rho: Decay of the squared mean, in [0, 1).
         momentum: How much of the last step is kept, in [0, 1].
         epsilon: What keeps the division finite.
         centered: Divide by an estimate of the variance instead of the square.
+        epsilon_outside: Divide by sqrt(v) + epsilon, as PyTorch does.
         **kwargs: Those of ``Optimizer``.
 
     Raises:
@@ -31,7 +34,7 @@ class RMSprop(Optimizer):
         >>> optimizer = td.optimizers.RMSprop(rho=0.9)
     """
 
-    _hyperparameters = ("rho", "momentum", "epsilon", "centered")
+    _hyperparameters = ("rho", "momentum", "epsilon", "centered", "epsilon_outside")
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
+        epsilon_outside: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
@@ -47,6 +51,7 @@ class RMSprop(Optimizer):
         self.momentum = self._number("momentum", momentum, "[0, 1]")
         self.epsilon = self._number("epsilon", epsilon, "[0, inf)")
         self.centered = self._flag("centered", centered)
+        self.epsilon_outside = self._flag("epsilon_outside", epsilon_outside)
 
     def init(self, param: Tensor) -> State:
         """Return the running means and the momentum, zero at first."""
@@ -61,7 +66,8 @@ class RMSprop(Optimizer):
             mean = new["mean"] = self.rho * state["mean"] + (1 - self.rho) * grad
             # Rounding can make this variance negative, and its root NaN, where the gradient hardly changes.
             v = ops.maximum(v - mean * mean, 0.0)
-        move = learning_rate * grad / ops.sqrt(v + self.epsilon)
+        root = ops.sqrt(v) + self.epsilon if self.epsilon_outside else ops.sqrt(v + self.epsilon)
+        move = learning_rate * grad / root
         if self.momentum:
             move = new["momentum"] = self.momentum * state["momentum"] + move
         return param - move, new
