@@ -126,7 +126,9 @@ class Learner(Layer):
         if self._programs is None:
             self._programs = {}
         if name not in self._programs:
-            self._programs[name] = Jitted(_Step(self, name), native=self._jit_compile is True)
+            # A kind of batch that comes a few times only, as a last one that is shorter, is not worth a program.
+            native = self._jit_compile is True
+            self._programs[name] = Jitted(_Step(self, name), native, after=0 if native else 3)
         return self._programs[name].since(moment, (data,), {})
 
     def train_step(self, data: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import threading
 import types
 import warnings
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -81,6 +82,7 @@ class Jitted:
     Attributes:
         function: The function itself.
         native: Whether its programs become machine code where they can.
+        after: How many calls of a kind are made as they are before one is recorded, which costs as much as several.
 
     Example:
         >>> double = td.jit(lambda x: x * 2)
@@ -88,19 +90,21 @@ class Jitted:
         (Tensor([2.], dtype=float32), 6)
     """
 
-    _unwatched: ClassVar = frozenset({"_entries", "_owners", "_warned", "_lock"})
+    _unwatched: ClassVar = frozenset({"_entries", "_owners", "_seen", "_warned", "_lock"})
 
-    def __init__(self, function: Callable[..., Any], native: bool = False) -> None:
+    def __init__(self, function: Callable[..., Any], native: bool = False, after: int = 0) -> None:
         functools.update_wrapper(self, function, updated=())  # what an object holds is its own
         self.function = function
         self.native = native
+        self.after = after
+        self._seen: Counter[Any] = Counter()
         self._entries: dict[Any, _Entry] = {}
         self._owners: dict[int, Any] = {}  # the objects that signatures name by identity
         self._warned = False
         self._lock = threading.Lock()
 
     def __reduce__(self) -> Any:
-        return Jitted, (self.function, self.native)  # a copy records its own programs
+        return Jitted, (self.function, self.native, self.after)  # a copy records its own programs
 
     def __get__(self, owner: Any, kind: type) -> Any:
         return self if owner is None else types.MethodType(self, owner)
@@ -120,6 +124,8 @@ class Jitted:
         if state.recorder is not None:
             return self.function(*args, **kwargs)
         call = Call(args, kwargs)
+        if self._waits(call):
+            return self.function(*args, **kwargs)
         with self._lock:
             entry = self._entries.get(call.key)
             looks = moment is None or entry is None or entry.looked_at is not moment
@@ -133,6 +139,13 @@ class Jitted:
             if entry.run is not None and entry.recording is not None and entry.changed.isdisjoint(map(id, call.given)):
                 return call.answer(entry.recording, entry.run)
         return self.function(*args, **kwargs)
+
+    def _waits(self, call: Call) -> bool:
+        """Tell whether a call is too early to be recorded, and count it."""
+        if call.key in self._entries or self._seen[call.key] >= self.after:
+            return False
+        self._seen[call.key] += 1
+        return True
 
     def _recorded(self, call: Call, old: _Entry | None) -> tuple[_Entry, Settled | None]:
         """Record the function for a call; return what is known now, and the call itself if it was made on the way."""

@@ -1,0 +1,71 @@
+"""When fit, evaluate and predict run their steps as programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dnn as td
+
+X = np.linspace(-1, 1, 84, dtype=np.float32).reshape(21, 4)
+Y = np.arange(21) % 3
+
+
+def classifier(**options: Any) -> td.Sequential:
+    td.utils.set_random_seed(5)
+    model = td.Sequential([td.layers.Dense(5, "elu"), td.layers.Dropout(0.2), td.layers.Dense(3, "softmax")])
+    model.compile("nadam", "sparse_categorical_crossentropy", metrics=["accuracy"], **options)
+    return model
+
+
+def programs(model: td.Sequential, step: str) -> int:
+    """Count the kinds of batches that a step has programs for."""
+    return len(model._programs[step]._entries) if model._programs else 0
+
+
+def test_a_kind_of_batch_that_comes_often_gets_a_program(backend: str) -> None:
+    model = classifier()
+    model.fit(X, Y, batch_size=4, verbose=0)  # five of 4, and one of 1
+    assert programs(model, "train_step") == 1
+    model.fit(X, Y, batch_size=4, epochs=3, verbose=0)
+    assert programs(model, "train_step") == 2
+    for length in range(1, 20):
+        model.predict(X[:length], verbose=0)
+    assert programs(model, "predict_step") == 0
+
+
+def test_it_learns_to_the_bit_what_it_learns_eagerly(backend: str) -> None:
+    runs = []
+    for options in ({}, {"jit_compile": False}, {"run_eagerly": True}):
+        model = classifier(**options)
+        history = model.fit(X, Y, batch_size=4, epochs=6, verbose=0, validation_split=0.2).history
+        runs.append((history, [weight.tobytes() for weight in model.get_weights()], model.predict(X).tobytes()))
+    assert runs[0] == runs[1] == runs[2]
+    assert programs(classifier(run_eagerly=True), "train_step") == 0
+
+
+def test_machine_code_learns_nearly_the_same() -> None:
+    pytest.importorskip("llvmlite")
+    with td.backend.use("numpy"):
+        learned = []
+        for options in ({"run_eagerly": True}, {"jit_compile": True}):
+            model = classifier(**options)
+            model.fit(X, Y, batch_size=4, epochs=4, verbose=0)
+            learned.append(model.get_weights())
+        assert programs(model, "train_step") == 2
+        for expected, got in zip(*learned, strict=True):
+            np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_a_step_of_ones_own_is_a_program_only_where_that_is_asked_for(backend: str) -> None:
+    class Counting(td.Sequential):
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    for jit_compile, expected in (("auto", 0), (True, 2)):
+        model = Counting([td.layers.Dense(3, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=jit_compile)
+        model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
+        assert programs(model, "train_step") == expected
