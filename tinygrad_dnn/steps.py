@@ -59,8 +59,8 @@ class Learner(Layer):
             weighted_metrics: The same, but weighted by sample and class weights.
             run_eagerly: Run every step operation by operation, as when a step of one's own is to be looked into.
             jit_compile: Whether the steps are recorded and then run as programs, see ``td.jit``: as NumPy calls with
-                "auto", which leaves out the steps that a subclass defines, since they may do more than compute; as
-                machine code with True, which needs llvmlite.
+                "auto", from the fourth batch of a kind on and without the steps that a subclass defines, since they may
+                do more than compute; as machine code with True, which needs llvmlite.
 
         Raises:
             ValueError: A name is unknown; nothing has changed then.

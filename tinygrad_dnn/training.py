@@ -167,8 +167,7 @@ class Trainer(Learner):
         calls("epoch_begin", epoch, Logs())
         largest = self._largest_matrix()
         logs = Logs()
-        quiet = calls.changes_nothing("train_batch_begin") and calls.changes_nothing("train_batch_end")
-        moment = object() if quiet and isinstance(batches, ArrayBatches) else None
+        moment = _moment(batches, calls, "train")
         for step, batch in enumerate(between.waiting(batches)):
             calls("train_batch_begin", step, Logs())
             logs = self._run("train_step", batch, largest, moment)
@@ -249,10 +248,11 @@ class Trainer(Learner):
         self.reset_metrics()
         calls("test_begin", Logs())
         largest = self._largest_matrix()
+        moment = _moment(batches, calls, "test")
         logs = Logs()
         for step, batch in enumerate(batches if between is None else between.waiting(batches)):
             calls("test_batch_begin", step, Logs())
-            logs = self._run("test_step", batch, largest)
+            logs = self._run("test_step", batch, largest, moment)
             calls("test_batch_end", step, logs)
         calls("test_end", logs)
         return dict(logs)
@@ -286,11 +286,12 @@ class Trainer(Learner):
         calls = CallbackList(_as_list(callbacks), self, {"steps": len(batches) or None, "verbose": verbose})
         calls("predict_begin", Logs())
         largest = self._largest_matrix()
+        moment = _moment(batches, calls, "predict")
         outputs = []
         for step, batch in enumerate(batches):
             calls("predict_batch_begin", step, Logs())
             with _products(batch, largest):
-                outputs.append(self.run_step("predict_step", batch.packed()))
+                outputs.append(self.run_step("predict_step", batch.packed(), moment))
             calls("predict_batch_end", step, Logs({"outputs": outputs[-1]}))
         calls("predict_end", Logs())
         for part in nested.leaves(outputs[0]):
@@ -413,6 +414,12 @@ class Trainer(Learner):
 
     def _largest_matrix(self) -> int:
         return max((w.size for w in self.weights if w.ndim > 1), default=0)
+
+
+def _moment(batches: Batches, calls: CallbackList, kind: str) -> object | None:
+    """Return what stands for this moment, if nothing but steps and the package's callbacks runs until the data end."""
+    quiet = all(calls.changes_nothing(f"{kind}_batch_{end}") for end in ("begin", "end"))
+    return object() if quiet and isinstance(batches, ArrayBatches) else None
 
 
 def _products(batch: Batch, largest: int) -> contextlib.AbstractContextManager[object]:

@@ -69,3 +69,33 @@ def test_a_step_of_ones_own_is_a_program_only_where_that_is_asked_for(backend: s
         model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=jit_compile)
         model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
         assert programs(model, "train_step") == expected
+
+
+class Factor(td.layers.Layer):
+    """Multiplies by a number that is an attribute."""
+
+    factor = 1.0
+
+    def call(self, inputs: td.Tensor) -> td.Tensor:
+        return inputs * self.factor
+
+
+class Turning(td.callbacks.Callback):
+    """Changes the number between steps of every kind."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.model.layers[0].factor = 1.0 + batch % 4
+
+    on_test_batch_end = on_predict_batch_end = on_train_batch_end
+
+
+def test_what_a_callback_changes_between_steps_counts_at_the_next(backend: str) -> None:
+    runs = []
+    for run_eagerly in (False, True):
+        td.utils.set_random_seed(5)
+        model = td.Sequential([Factor(), td.layers.Dense(3, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=run_eagerly)
+        model.fit(X, Y, batch_size=2, verbose=0, callbacks=[Turning()])
+        loss = model.evaluate(X, Y, batch_size=2, verbose=0, callbacks=[Turning()])
+        runs.append((model.history.history, loss, model.predict(X, batch_size=2, callbacks=[Turning()]).tobytes()))
+    assert runs[0] == runs[1]

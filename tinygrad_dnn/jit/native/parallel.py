@@ -38,6 +38,21 @@ _PERIOD = 400
 _LONGEST_PERIOD = 12_800
 _LATE = 2**20
 
+# Waiting: a pause, and after some of them the core is given to whoever wants it; then the block "wait" looks again.
+_SPIN = """spin:
+  <pause>
+  %spins1 = add i64 %spins, 1
+  %long = icmp sgt i64 %spins1, <patience>
+  br i1 %long, label %give, label %again
+give:
+  %can = icmp ne ptr %yield, null
+  br i1 %can, label %yielding, label %again
+yielding:
+  %unused = call i32 %yield()
+  br label %again
+again:
+  br label %wait"""
+
 # progress holds the number of the run and of its stage, and is set when a stage may begin; the words of a stage's claim
 # and end hold the number of the last run in which it was claimed and done.
 RUNTIME = """
@@ -111,21 +126,9 @@ wait:
   %state = load atomic i64, ptr %done acquire, align 8
   %ready = icmp eq i64 %state, %run
   br i1 %ready, label %came, label %spin
-spin:
-  <pause>
-  %spins1 = add i64 %spins, 1
-  %long = icmp sgt i64 %spins1, <late>
-  br i1 %long, label %give, label %again
-give:
-  %can = icmp ne ptr %yield, null
-  br i1 %can, label %yielding, label %again
-yielding:
-  %unused = call i32 %yield()
-  br label %again
-again:
-  br label %wait
+<spin>
 came:
-  %was = icmp sgt i64 %spins, <late>
+  %was = icmp sgt i64 %spins, <patience>
   %was1 = select i1 %was, i64 <much>, i64 0
   br label %over
 over:
@@ -220,19 +223,7 @@ ours:
   %stage.now = and i64 %progress, 1048575
   %reached = icmp sge i64 %stage.now, %k
   br i1 %reached, label %claim, label %spin
-spin:
-  <pause>
-  %spins1 = add i64 %spins, 1
-  %long = icmp sgt i64 %spins1, <late>
-  br i1 %long, label %give, label %again
-give:
-  %can = icmp ne ptr %yield, null
-  br i1 %can, label %yielding, label %again
-yielding:
-  %unused = call i32 %yield()
-  br label %again
-again:
-  br label %wait
+<spin>
 claim:
   %k8 = mul i64 %k, 8
   %place = add i64 %k8, 8
@@ -257,9 +248,10 @@ def runtime() -> str:
     pause, declaration = "", ""
     if platform.machine().lower() in ("x86_64", "amd64"):
         pause, declaration = "call void @llvm.x86.sse2.pause()", "declare void @llvm.x86.sse2.pause()\n"
-    return declaration + RUNTIME.replace("<pause>", pause).replace("<late>", str(_PATIENCE)).replace(
-        "<patience>", str(_PATIENCE)
-    ).replace("<much>", str(_LATE))
+    text = RUNTIME.replace("<spin>", _SPIN)
+    for mark, meaning in (("<pause>", pause), ("<patience>", str(_PATIENCE)), ("<much>", str(_LATE))):
+        text = text.replace(mark, meaning)
+    return declaration + text
 
 
 def default_threads() -> int:
