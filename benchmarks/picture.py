@@ -59,7 +59,7 @@ def draw(measured: Measured, titles: dict[str, str], path: Path) -> None:
     present = [name for name in CONTESTANTS if name in shown]
     figure.legend(
         [shown[name] for name in present], [CONTESTANTS[name].title for name in present],
-        loc="lower center", ncols=5, fontsize=10,
+        loc="lower center", ncols=4 if columns == 1 else 5, fontsize=10,
     )  # fmt: skip
     figure.tight_layout(rect=(0, 0.9 / (3.6 * lines + 1), 1, 1))
     figure.savefig(path, dpi=100)

@@ -75,10 +75,10 @@ def rosenbrock_name(panel: Any, options: Any) -> lesson.Pairs:
     grid, conditions = np.meshgrid(np.linspace(-1.6, 1.6, 200), np.linspace(-1, 2.3, 200)), []
     for f, least, style in ((bowl, (0.0, 0.0), lesson.SAID), (rosenbrock, (1.0, 1.0), lesson.RIGHT)):
         panel.contour(*grid, f(grid), levels=(1, 5, 20), colors=style["color"], linestyles=style.get("linestyle", "-"))
-        panel.plot(*least, "*", color=style["color"], markersize=14, label=f"{f.__name__}, least at {least}")
+        panel.plot(*least, "*", color=style["color"], markersize=14, label=f"{f.__name__}, least at the star")
         hessian = [td.grad(lambda p, f=f, i=i: td.grad(f)(p)[i])(td.tensor(least)).numpy() for i in (0, 1)]
         conditions.append(np.linalg.cond(hessian))
-    panel.set(title="4. Where both are 1, 5 and 20", xlabel="a", ylabel="b")
+    panel.set(title="4. Where both are 1, 5 and 20", xlabel="a", ylabel="b", ylim=(-1, 3.2))
     return {
         "value at (1, 1)": (float(bowl(np.ones(2))), float(rosenbrock(np.ones(2)))),
         "steepest / flattest curvature where it is least": (conditions[0], conditions[1]),
