@@ -93,7 +93,9 @@ $(VENV)/.made-in:
 
 $(VENV)/.for-use: pyproject.toml $(VENV)/.made-in
 	@echo 'Installing the package and what it needs into $(VENV)'
-	@$(INSTALL) '.[data,plot]' || { echo 'pip could not install: its message stands above.' >&2; exit 1; }
+	@$(INSTALL) '.[data,jit,plot]' || { \
+	  echo 'Without llvmlite, then, which makes machine code of training steps: NumPy runs them.' >&2; \
+	  $(INSTALL) '.[data,plot]' || { echo 'pip could not install: its message stands above.' >&2; exit 1; }; }
 	@touch $@
 
 $(VENV)/.for-development: pyproject.toml $(VENV)/.made-in

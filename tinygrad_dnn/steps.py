@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_dnn import autograd, nested, registry
+from tinygrad_dnn import autograd, backend, nested, registry
 from tinygrad_dnn.data import unpack_x_y_sample_weight
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.jit import Jitted
@@ -23,7 +25,7 @@ class Learner(Layer):
     optimizer: Optimizer
     run_eagerly: bool = False
     _jit_compile: bool | str = "auto"
-    _programs: dict[str, Jitted] | None = None
+    _programs: dict[tuple[str, bool], Jitted] | None = None
     _not_copied = Layer._not_copied | {"_programs"}
     _compiled: bool = False
     _objectives: Objectives
@@ -58,9 +60,11 @@ class Learner(Layer):
                 dict of such lists or single metrics.
             weighted_metrics: The same, but weighted by sample and class weights.
             run_eagerly: Run every step operation by operation, as when a step of one's own is to be looked into.
-            jit_compile: Whether the steps are recorded and then run as programs, see ``td.jit``: as NumPy calls with
-                "auto", from the fourth batch of a kind on and without the steps that a subclass defines, since they may
-                do more than compute; as machine code with True, which needs llvmlite.
+            jit_compile: Whether the steps are recorded and then run as programs, see ``td.jit``. With "auto" they become
+                machine code from the first batch on where llvmlite is installed and at least 100 batches are to come;
+                else NumPy calls from the fourth batch of a kind on, which give the same bits as single operations do.
+                Steps that a subclass defines are left alone, since they may do more than compute. With True all become
+                machine code.
 
         Raises:
             ValueError: A name is unknown; nothing has changed then.
@@ -111,7 +115,7 @@ class Learner(Layer):
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
-    def run_step(self, name: str, data: Any, moment: object | None = None) -> Any:
+    def run_step(self, name: str, data: Any, moment: object | None = None, many: bool = False) -> Any:
         """Make one step: by the program that stands for it, unless the model is to run eagerly.
 
         Args:
@@ -119,17 +123,19 @@ class Learner(Layer):
             data: x, (x, y) or (x, y, sample_weight), Tensors.
             moment: Stands for a moment since which nothing but steps has run, so that attributes of layers and the like
                 have been looked at since; None if anything may have changed.
+            many: Whether there are enough such steps to come for machine code to be worth its compilation.
         """
         own = name in vars(self) or getattr(type(self), name) is not getattr(Learner, name)
         if self.run_eagerly or not self._jit_compile or (own and self._jit_compile == "auto"):
             return getattr(self, name)(data)
         if self._programs is None:
             self._programs = {}
-        if name not in self._programs:
-            # A kind of batch that comes a few times only, as a last one that is shorter, is not worth a program.
-            native = self._jit_compile is True
-            self._programs[name] = Jitted(_Step(self, name), native, after=0 if native else 3)
-        return self._programs[name].since(moment, (data,), {})
+        native = self._jit_compile is True or (many and _machine_code())
+        if (name, native) not in self._programs:
+            # A kind of batch that comes a few times only, as a last one that is shorter, is not worth a program. Machine
+            # code rounds otherwise, so that a run which is resumed must have it for the same steps: for all.
+            self._programs[name, native] = Jitted(_Step(self, name), native, after=0 if native else 3)
+        return self._programs[name, native].since(moment, (data,), {})
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Learn from one batch; override it for another way of learning.
@@ -239,6 +245,16 @@ class _Step:
 
     def __call__(self, data: Any) -> Any:
         return getattr(self._model(), self._name)(data)
+
+
+def _machine_code() -> bool:
+    """Tell whether programs on this thread's backend can become machine code."""
+    return backend.current().name == "numpy" and _has_llvmlite()
+
+
+@functools.cache
+def _has_llvmlite() -> bool:
+    return importlib.util.find_spec("llvmlite") is not None
 
 
 def samples_of(x: Any) -> int:

@@ -31,6 +31,9 @@ from tinygrad_dnn.tensor import Tensor
 
 Batches = ArrayBatches | IterableBatches
 
+# Compiling takes some .3 s, and a batch of a small network gains 2 to 4 ms.
+_WORTH_COMPILING = 100
+
 
 class Trainer(Learner):
     """A layer that can be compiled and trained; ``Model`` adds how it is made of layers."""
@@ -147,10 +150,12 @@ class Trainer(Learner):
                 closing.callback(callback.close)
             calls("train_begin", Logs())
             logs: dict[str, Any] = {}
+            # By all epochs, also those that an earlier run has made: both are to run the same code.
+            many = _many(batches, epochs.stop)
             for epoch in epochs:
-                logs = self._train_epoch(epoch, batches, calls, between)
+                logs = self._train_epoch(epoch, batches, calls, between, many)
                 if validation is not None and (epoch + 1) % validation_freq == 0:
-                    values = self._test_epoch(validation, calls, between)
+                    values = self._test_epoch(validation, calls, between, epochs.stop // validation_freq)
                     logs.update({f"val_{key}": value for key, value in values.items()})
                 try:
                     calls("epoch_end", epoch, logs)
@@ -162,7 +167,9 @@ class Trainer(Learner):
             self.optimizer.finalize_variable_values(self.trainable_weights)
             calls("train_end", logs)
 
-    def _train_epoch(self, epoch: int, batches: Batches, calls: CallbackList, between: BetweenSteps) -> dict[str, Any]:
+    def _train_epoch(
+        self, epoch: int, batches: Batches, calls: CallbackList, between: BetweenSteps, many: bool
+    ) -> dict[str, Any]:
         self.reset_metrics()
         calls("epoch_begin", epoch, Logs())
         largest = self._largest_matrix()
@@ -170,7 +177,7 @@ class Trainer(Learner):
         moment = _moment(batches, calls, "train")
         for step, batch in enumerate(between.waiting(batches)):
             calls("train_batch_begin", step, Logs())
-            logs = self._run("train_step", batch, largest, moment)
+            logs = self._run("train_step", batch, largest, moment, many)
             calls("train_batch_end", step, logs)
             if self.stop_training:
                 break
@@ -244,15 +251,18 @@ class Trainer(Learner):
             print(ProgbarLogger.text(values), flush=True)
         return _returned(values, return_dict)
 
-    def _test_epoch(self, batches: Batches, calls: CallbackList, between: BetweenSteps | None = None) -> dict[str, Any]:
+    def _test_epoch(
+        self, batches: Batches, calls: CallbackList, between: BetweenSteps | None = None, epochs: int = 1
+    ) -> dict[str, Any]:
         self.reset_metrics()
         calls("test_begin", Logs())
         largest = self._largest_matrix()
         moment = _moment(batches, calls, "test")
+        many = _many(batches, epochs)
         logs = Logs()
         for step, batch in enumerate(batches if between is None else between.waiting(batches)):
             calls("test_batch_begin", step, Logs())
-            logs = self._run("test_step", batch, largest, moment)
+            logs = self._run("test_step", batch, largest, moment, many)
             calls("test_batch_end", step, logs)
         calls("test_end", logs)
         return dict(logs)
@@ -287,11 +297,12 @@ class Trainer(Learner):
         calls("predict_begin", Logs())
         largest = self._largest_matrix()
         moment = _moment(batches, calls, "predict")
+        many = _many(batches)
         outputs = []
         for step, batch in enumerate(batches):
             calls("predict_batch_begin", step, Logs())
             with _products(batch, largest):
-                outputs.append(self.run_step("predict_step", batch.packed(), moment))
+                outputs.append(self.run_step("predict_step", batch.packed(), moment, many))
             calls("predict_batch_end", step, Logs({"outputs": outputs[-1]}))
         calls("predict_end", Logs())
         for part in nested.leaves(outputs[0]):
@@ -403,9 +414,9 @@ class Trainer(Learner):
                     where = "" if objective.name is None else f" output {objective.name!r}:"
                     raise ValueError(f"{caller}:{where} {error}") from None
 
-    def _run(self, step: str, batch: Batch, largest: int, moment: object | None = None) -> Logs:
+    def _run(self, step: str, batch: Batch, largest: int, moment: object | None = None, many: bool = False) -> Logs:
         with _products(batch, largest):
-            values = self.run_step(step, batch.packed(), moment)
+            values = self.run_step(step, batch.packed(), moment, many)
         if not isinstance(values, dict):
             raise TypeError(
                 f"{step} of model {self.name!r} must return a dict of values by name, not {type(values).__name__}."
@@ -420,6 +431,11 @@ def _moment(batches: Batches, calls: CallbackList, kind: str) -> object | None:
     """Return what stands for this moment, if nothing but steps and the package's callbacks runs until the data end."""
     quiet = all(calls.changes_nothing(f"{kind}_batch_{end}") for end in ("begin", "end"))
     return object() if quiet and isinstance(batches, ArrayBatches) else None
+
+
+def _many(batches: Batches, epochs: int = 1) -> bool:
+    """Tell whether there are so many batches that compiling a step takes less time than it saves."""
+    return not len(batches) or epochs * len(batches) >= _WORTH_COMPILING
 
 
 def _products(batch: Batch, largest: int) -> contextlib.AbstractContextManager[object]:

@@ -20,9 +20,10 @@ def classifier(**options: Any) -> td.Sequential:
     return model
 
 
-def programs(model: td.Sequential, step: str) -> int:
-    """Count the kinds of batches that a step has programs for."""
-    return len(model._programs[step]._entries) if model._programs else 0
+def programs(model: td.Sequential, step: str, native: bool | None = None) -> int:
+    """Count the kinds of batches that a step has programs for, of machine code or not, or of both."""
+    found = [each for (name, kind), each in (model._programs or {}).items() if name == step and native in (kind, None)]
+    return sum(len(each._entries) for each in found)
 
 
 def test_a_kind_of_batch_that_comes_often_gets_a_program(backend: str) -> None:
@@ -57,6 +58,28 @@ def test_machine_code_learns_nearly_the_same() -> None:
         assert programs(model, "train_step") == 2
         for expected, got in zip(*learned, strict=True):
             np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_many_batches_become_machine_code_at_once() -> None:
+    pytest.importorskip("llvmlite")
+    with td.backend.use("numpy"):
+        model = classifier()
+        model.fit(X, Y, batch_size=4, epochs=16, verbose=0, validation_data=(X, Y))
+        assert [programs(model, step, native=False) for step in ("train_step", "test_step")] == [2, 2]
+        model.fit(X, Y, batch_size=4, epochs=17, initial_epoch=16, verbose=0, validation_data=(X, Y))  # 17 x 6 batches
+        assert [programs(model, step, native=True) for step in ("train_step", "test_step")] == [2, 2]
+        model.fit(iter([(X, Y)]), verbose=0)  # nobody knows how many
+        assert programs(model, "train_step", native=True) == 3
+        model.evaluate(X, Y, batch_size=4, verbose=0)
+        model.predict(X, batch_size=4)
+        assert [programs(model, step, native=True) for step in ("test_step", "predict_step")] == [2, 0]
+        tall = np.tile(X, (20, 1))
+        model.predict(tall, batch_size=4)
+        assert programs(model, "predict_step", native=True) == 1
+    with td.backend.use("strict"):
+        model = classifier()
+        model.fit(X, Y, batch_size=4, epochs=20, verbose=0)
+        assert programs(model, "train_step", native=True) == 0
 
 
 def test_a_step_of_ones_own_is_a_program_only_where_that_is_asked_for(backend: str) -> None:
