@@ -18,7 +18,8 @@ import tinygrad_dnn as td
 NAN, INF = math.nan, math.inf
 # For arguments without a default, by their names.
 EXAMPLES: dict[str, Any] = {
-    "activation": "relu", "base_lr": 0.1, "boundaries": [1.0], "decay_rate": 0.5, "decay_steps": 10, "dims": (1,),
+    "activation": "relu", "backup_dir": "backup", "base_lr": 0.1, "boundaries": [1.0], "decay_rate": 0.5,
+    "decay_steps": 10, "dims": (1,), "filepath": "model.safetensors",
     "factor": 0.1, "filename": "log.csv", "filters": 2, "first_decay_steps": 5, "function": abs, "height": 4,
     "height_factor": 0.25, "initial_learning_rate": 0.1, "kernel_size": 3, "max_lr": 0.2, "milestones": [5], "n": 2,
     "operation": "tanh", "rate": 0.25, "scale": 2.0, "schedule": abs, "schedules": [0.1, 0.2], "shape": (2,),
@@ -111,6 +112,15 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
     "tensorboard": {
         "log_dir": [3, None, NAN], "histogram_freq": [-1, 1.5], "update_freq": [0, -1, 2.5, "step", None, True],
         "profile_batch": [2], "embeddings_freq": [1],
+    },
+    "backupandrestore": {
+        "backup_dir": [3, None, ""], "save_freq": [0, -1, 2.5, "step", None, True, False], "keep": [0, -1, 1.5, None],
+        "double_checkpoint": ["yes", 1, None], "delete_checkpoint": ["no", 0, None],
+    },
+    "modelcheckpoint": {
+        "filepath": [3, None, "", "{}", "{0}", "{epoch.real}", "{"], "monitor": [3, None], "mode": ["down", None],
+        "verbose": [3, -1], "save_freq": [0, -1, 2.5, "step", None, True], "save_best_only": ["yes", None],
+        "save_weights_only": ["yes", None], "initial_value_threshold": [NAN, INF, "x", True],
     },
 }  # fmt: skip
 KINDS = (

@@ -116,6 +116,25 @@ BROKEN: dict[str, tuple[str, str]] = {
         "@hookimpl\ndef register_metrics(register):\n    register(Count)",
         "a metric must be a class with the methods update_state, result, reset_state",
     ),
+    "registers an abstract class": (
+        "import abc\nclass Half(abc.ABC):\n    @abc.abstractmethod\n    def __call__(self, x): ...\n"
+        f"{HOOK}register(Half)",
+        "TypeError: <class 'broken.Half'> is abstract: it lacks __call__",
+    ),
+    "registers what cannot be shown": (
+        f"class Mute:\n    def __repr__(self):\n        raise OSError('no words')\n{HOOK}register(Mute())",
+        "OSError: no words",
+    ),
+    "an alias that is no name": (f"{GOOD}{HOOK}register(fine, aliases=(3,))", "a name is made of letters.*got 3"),
+    "asynchronous hook": (
+        f"{GOOD}@hookimpl\nasync def register_activations(register):\n    register(fine)",
+        "register_activations returned <coroutine",
+    ),
+    "two names for one hook": (
+        f"{GOOD}{HOOK}register(fine)\n@hookimpl(specname='register_activations')\ndef more(register):\n    1 / 0",
+        "ZeroDivisionError",
+    ),
+    "removes itself": ("import sys\ndel sys.modules[__name__]", "KeyError: 'broken'"),
     "keeps register for later": (
         f"{GOOD}kept = []\n{HOOK}kept.append(register)\n"
         "@hookimpl\ndef register_optimizers(register):\n    kept[0](fine)",

@@ -44,7 +44,7 @@ def _note(moment: str) -> Any:
     return method
 
 
-for _moment in [name for name in dir(td.callbacks.Callback) if name.startswith("on_")]:
+for _moment in {name for name in dir(td.callbacks.Callback) if name.startswith("on_")} - {"on_resume", "on_progress"}:
     setattr(Noting, _moment, _note(_moment.removeprefix("on_")))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +65,47 @@ def test_shadowed_distribution_does_not_count(site: Path, kinds: SimpleNamespace
     assert kinds.host.report().failed == ()
 
 
+def test_distribution_in_a_wheel_on_the_path(site: Path, kinds: SimpleNamespace) -> None:
+    (site / "made").mkdir()
+    install(site / "made", "dist", activation("bent"), version="3.1")
+    with zipfile.ZipFile(site / "dist-3.1-py3-none-any.whl", "w") as wheel:
+        for file in (site / "made").rglob("*"):
+            if file.is_file():
+                wheel.write(file, file.relative_to(site / "made"))
+    sys.path.insert(0, str(site / "dist-3.1-py3-none-any.whl"))
+    assert kinds.activations.get("bent")(3) == 3
+    assert kinds.activations.origin("bent").version == "3.1"
+
+
+def test_distribution_as_older_tools_install_it(site: Path, kinds: SimpleNamespace) -> None:
+    install(site, "dist", activation("bent"))
+    info = site / "dist-1.0.dist-info"
+    (info / "METADATA").rename(info / "PKG-INFO")
+    info.rename(site / "dist.egg-info")
+    assert kinds.activations.get("bent")(3) == 3
+    assert kinds.activations.origin("bent").distribution == "dist"
+
+
+def test_distribution_in_the_current_folder(
+    site: Path, kinds: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = site / "here"
+    here.mkdir()
+    install(here, "dist", activation("bent"))
+    monkeypatch.chdir(here)
+    sys.path.insert(0, "")
+    assert kinds.activations.get("bent")(3) == 3
+    assert kinds.host.report().problems == ()
+
+
+def test_page_of_a_distribution_is_not_taken_for_its_name(site: Path, kinds: SimpleNamespace) -> None:
+    install(site, "dist", activation("bent"))
+    page = "metadata-version: 2.1\nNAME:  Dist \nversion:\t2.5\nName: other\n\nName: page\nVersion: 9\n"
+    (site / "dist-1.0.dist-info" / "METADATA").write_text(page, encoding="utf-8")
+    (plugin,) = kinds.host.discover(strict=True).loaded
+    assert (plugin.distribution, plugin.version) == ("dist", "2.5")
+
+
 # The user's choice
 
 
@@ -77,6 +119,11 @@ def test_shadowed_distribution_does_not_count(site: Path, kinds: SimpleNamespace
         ("Dist.C,dist_a", {"dist_a", "dist_c"}),
         (" dist-b , ", {"dist_b", "dist_b_too"}),
         ("dist-b:two,dist-c:main", {"dist_b_too", "dist_c"}),
+        ("-dist-b", {"dist_a", "dist_c"}),
+        (" -Dist_A , -dist.c ", {"dist_b", "dist_b_too"}),
+        ("-dist-b:one", {"dist_a", "dist_b_too", "dist_c"}),
+        ("dist-a,dist-b,-dist-b:two", {"dist_a", "dist_b"}),
+        ("dist-a,-dist-a", set()),
     ],
 )
 def test_environment_chooses_plugins_and_the_rest_is_not_imported(
@@ -105,10 +152,10 @@ def test_choice_of_what_is_not_installed_is_told(
     site: Path, kinds: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(site, "dist-a", activation("a"))
-    monkeypatch.setenv("TINYGRAD_DNN_PLUGINS", "dist-a,dist-a:other,dist-b")
+    monkeypatch.setenv("TINYGRAD_DNN_PLUGINS", "dist-a,dist-a:other,dist-b,-dist-c")
     with pytest.warns(PluginWarning, match="TINYGRAD_DNN_PLUGINS names it, and no such plugin is installed"):
         assert kinds.activations.get("a")
-    assert [plugin.distribution for plugin in kinds.host.report().failed] == ["dist-a:other", "dist-b"]
+    assert [plugin.distribution for plugin in kinds.host.report().failed] == ["dist-a:other", "dist-b", "dist-c"]
 
 
 def test_broken_plugin_switched_off_is_not_complained_of(

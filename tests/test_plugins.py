@@ -14,8 +14,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import tinygrad_dnn as td
 from tests.plugin_fixtures.host import activation, install, make_host, only_site
-from tinygrad_dnn import plugins
+from tinygrad_dnn import graph, plugins
 from tinygrad_dnn.plugins import BuiltinError, PluginError, PluginWarning
 from tinygrad_dnn.registry import AmbiguousNameError, Origin
 
@@ -177,6 +178,73 @@ def test_lookup_while_discovering_sees_what_came_before(
     with pytest.warns(PluginWarning, match="dist-d 1.0 .*: UnknownNameError: 'fifth' is not a known activation"):
         assert kinds.activations.get("fifth")
     assert [plugin.distribution for plugin in kinds.host.report().loaded] == ["dist-a", "dist-b", "dist-c", "dist-e"]
+
+
+# What surrounds a look-up
+
+MEDDLER = """
+import numpy as np
+import tinygrad_dnn as td
+
+td.backend.use("strict")
+td.backend.set_floatx("float64")
+td.utils.set_random_seed(3)
+DRAWN = td.initializers.get("he_normal")((3, 3))
+HELD = td.exp(td.ones((2,)))
+RELU = td.activations.get("relu")
+"""
+
+
+def test_import_of_a_plugin_changes_no_result(site: Path, kinds: SimpleNamespace) -> None:
+    install(site, "dist-a", activation("bent", MEDDLER))
+    install(site, "dist-b", activation("broken", MEDDLER) + "1 / 0")
+
+    def surroundings() -> tuple[object, ...]:
+        return td.backend.current().name, td.backend.floatx(), td.is_grad_enabled(), td.random.get_state()
+
+    with td.no_grad(), td.backend.use("numpy"), td.registry.scope({"relu": abs}) as scope:
+        before = surroundings()
+        with pytest.warns(PluginWarning, match="dist-b"):
+            assert kinds.activations.get("bent")
+        assert surroundings() == before
+        assert td.activations.get("relu") is abs
+        assert scope.written == []
+    assert sys.modules["dist_a"].RELU is td.activations.relu
+    assert sys.modules["dist_a"].HELD.backend.name == "strict"
+
+
+def test_program_that_looks_a_plugin_up_does_not_record_its_import(site: Path, kinds: SimpleNamespace) -> None:
+    install(site, "dist", activation("bent", "import tinygrad_dnn as td\nHELD = td.exp(td.ones((2,)))"))
+    ran: list[str] = []
+
+    class Listener(graph.Recorder):
+        def applied(self, primitive: graph.Primitive, *rest: object, **attributes: object) -> None:
+            ran.append(primitive.name)
+
+    graph.state.recorder = listener = Listener()
+    try:
+        kinds.activations.get("bent")
+        assert graph.state.recorder is listener
+    finally:
+        graph.state.recorder = None
+    assert sys.modules["dist"].HELD.shape == (2,)
+    assert ran == []
+
+
+def test_using_builtins_discovers_nothing(site: Path) -> None:
+    install(site, "dist", "print('imported')\n" + activation("bent"))
+    code = """
+import sys
+import numpy as np
+import tinygrad_dnn as td
+
+model = td.Sequential([td.layers.Dense(2, activation="elu", kernel_initializer="he_normal", input_shape=(3,))])
+model.compile(optimizer="nadam", loss="mse", metrics=["mae"])
+model.fit(np.zeros((8, 3)), np.zeros((8, 2)), verbose=0)
+print("importlib.metadata" in sys.modules, "dist" in sys.modules)
+print("bent" in td.registry.activations, "dist" in sys.modules)
+"""
+    assert run(site, "-c", code).splitlines()[-3:] == ["False False", "imported", "True True"]
 
 
 # Two plugins

@@ -102,15 +102,32 @@ class ArrayBatches:
         if examine is not None:
             examine(nested.map_leaves(lambda a: a[: min(self.batch_size, 32)], x), arrays.y, True)
         self.sources = Batch(x, y, weight)
+        # The batch that the next pass begins with, and what drew the order of the last one as it was before.
+        self._first = 0
+        self._before: Any = None
 
     def __len__(self) -> int:
         return math.ceil(self.num_samples / self.batch_size)
 
+    def get_state(self, step: int) -> dict[str, Any]:
+        """Return what the passes that follow depend on, after so many batches of one; 0 between two passes."""
+        if self.rng is None:
+            return {"step": step}
+        return {"step": step, "generator": self._before if step else self.rng.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Let the next pass begin where ``get_state`` was called."""
+        self._first = state["step"]
+        if self.rng is not None:
+            self.rng.bit_generator.state = state["generator"]
+
     def __iter__(self) -> Iterator[Batch]:
         order = None
+        first, self._first = self._first, 0
         if self.rng is not None:
+            self._before = self.rng.bit_generator.state
             order = resident(self.rng.permutation(self.num_samples))
-        for start in range(0, self.num_samples, self.batch_size):
+        for start in range(first * self.batch_size, self.num_samples, self.batch_size):
             chosen: Any = slice(start, min(start + self.batch_size, self.num_samples))
             if order is not None:
                 chosen = order[chosen]
@@ -119,6 +136,8 @@ class ArrayBatches:
 
 class IterableBatches:
     """Batches from any iterable of x, (x, y) or (x, y, sample_weight); unlike a list, a generator runs out.
+
+    An iterable that has the methods ``get_state()`` and ``set_state(state)`` says itself where it is.
 
     Args:
         batches: The iterable.
@@ -148,15 +167,55 @@ class IterableBatches:
         self.class_weight = class_weight
         self.caller = caller
         self.examine = examine
+        self._first = 0
+        self._source: Iterator[Any] | None = None
+        # How many passes were made, where one goes on where the one before has ended.
+        self._passes = 0
 
     def __len__(self) -> int:
         if self.steps is not None:
             return self.steps
         return len(self.batches) if isinstance(self.batches, Sized) else 0
 
+    def get_state(self, step: int) -> dict[str, Any]:
+        """Return where the iterable is, after so many batches of a pass; 0 between two passes."""
+        own = getattr(self.batches, "get_state", None)
+        if own is not None and hasattr(self.batches, "set_state"):
+            return {"step": step, "own": own()}
+        return {"step": step, "passes": self._passes}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Let the next pass begin where ``get_state`` was called, of an iterable that gives the same batches again.
+
+        Raises:
+            ValueError: It gives fewer.
+        """
+        self._first = state["step"]
+        if "own" in state:
+            getattr(self.batches, "set_state")(state["own"])  # noqa: B009  # which an iterable need not have
+            return
+        for _ in range(state["passes"] - self._passes):
+            self._skip(self.steps or 0)
+            self._passes += 1
+        self._source = self._skip(self._first)
+
+    def _skip(self, count: int) -> Iterator[Any]:
+        """Begin a pass, and take so many batches."""
+        source = iter(self.batches)
+        for number in range(count):
+            try:
+                next(source)
+            except StopIteration:
+                raise ValueError(
+                    f"{self.caller}: the data ran out after {number} batches, and {count} were taken before the "
+                    "training was interrupted: give it the same batches, from the first on."
+                ) from None
+        return source
+
     def __iter__(self) -> Iterator[Batch]:
-        source = iter(self.batches)  # of a generator, itself: the next epoch goes on where this one ends
-        count = 0
+        # Of a generator, iter is itself: the next epoch goes on where this one ends.
+        source = iter(self.batches) if self._source is None else self._source
+        count, self._first, self._source = self._first, 0, None
         # Asked before each item: asking after it would take one batch too many from a generator.
         while self.steps is None or count < self.steps:
             try:
@@ -171,6 +230,8 @@ class IterableBatches:
                 + (f", {self.steps} are one epoch" if self.steps is not None else "")
                 + ": a generator can be gone through once; give a list of batches, or one that goes on for all epochs."
             )
+        if source is self.batches and self.steps is not None:
+            self._passes += 1
 
     def _as_batch(self, item: Any) -> Batch:
         arrays = checked_arrays(unpack_x_y_sample_weight(item), self.caller)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ __all__ = ["Conflict", "Plugin", "Report"]
 
 CHOICE = "TINYGRAD_DNN_PLUGINS"
 _TARGET = re.compile(r"[\w.]+\s*(:\s*[\w.]+\s*)?(\[.*\])?")
+_FIELD = re.compile(r"^(Name|Version)[ \t]*:[ \t]*(.*?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -120,42 +122,78 @@ def installed() -> list[tuple[Plugin, EntryPoint | None]]:
     """
     from importlib import metadata  # slow to import, and not needed while built-ins answer
 
+    # The empty entry, which stands for the current folder, would be listed anew at each search.
+    path = list(dict.fromkeys(entry or os.curdir for entry in sys.path))
     first: dict[str, Distribution] = {}
-    for distribution in metadata.distributions():
+    for distribution in metadata.distributions(path=path):
         # All of the environment comes by here: only what is ours is worth parsing, and may be complained of.
         if _mentions_project(distribution):
-            name = _field(distribution, "Name")
+            name = _fields(distribution).get("name", "")
             first.setdefault(normalized(name) if name else _nameless(distribution), distribution)
     found: list[tuple[Plugin, EntryPoint | None]] = []
     for name, distribution in sorted(first.items(), key=lambda item: item[0]):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            distribution = metadata.distribution(name)  # what shadows a plugin may itself be none
-        found += _entry_points(distribution)
+        # What shadows a plugin may itself be none.
+        found += _entry_points(next(iter(metadata.distributions(name=name, path=path)), distribution))
     return found
 
 
-def allowed() -> set[str] | None:
-    """Return the names of the plugins that ``TINYGRAD_DNN_PLUGINS`` lists, or None where it is not set."""
+@dataclass(frozen=True)
+class Choice:
+    """Which plugins the user wants: all, or those listed, less those listed with a minus before them.
+
+    Args:
+        wanted: What is listed without a minus; None where nothing is, and then all are wanted.
+        unwanted: What is listed with one.
+    """
+
+    wanted: frozenset[str] | None = None
+    unwanted: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All that is listed."""
+        return (self.wanted or frozenset()) | self.unwanted
+
+    def takes(self, plugin: Plugin) -> bool:
+        """Whether a plugin is wanted."""
+        if not self.unwanted.isdisjoint(plugin.names):
+            return False
+        return self.wanted is None or not self.wanted.isdisjoint(plugin.names)
+
+
+def chosen() -> Choice:
+    """Return what ``TINYGRAD_DNN_PLUGINS`` says."""
     text = os.environ.get(CHOICE)
     if text is None:
-        return None
-    parts = [each.strip().partition(":") for each in text.split(",") if each.strip()]
-    return {normalized(distribution) + colon + entry_point for distribution, colon, entry_point in parts}
+        return Choice()
+    parts = [each.strip() for each in text.split(",") if each.strip()]
+    unwanted = frozenset(_as_name(each[1:]) for each in parts if each.startswith("-"))
+    wanted = frozenset(_as_name(each) for each in parts if not each.startswith("-"))
+    return Choice(wanted if wanted or not unwanted else None, unwanted)
+
+
+def _as_name(text: str) -> str:
+    distribution, colon, entry_point = text.partition(":")
+    return normalized(distribution.strip()) + colon + entry_point
 
 
 def _mentions_project(distribution: Distribution) -> bool:
     try:
         return PROJECT in (distribution.read_text("entry_points.txt") or "")
     except UnicodeDecodeError:
-        return normalized(PROJECT) in normalized(_field(distribution, "Name"))
+        return normalized(PROJECT) in normalized(_fields(distribution).get("name", ""))
 
 
-def _field(distribution: Distribution, key: str) -> str:
-    """Return a field of a distribution's metadata, or an empty string: the file, too, may be missing."""
-    try:
-        return "".join(distribution.metadata.get_all(key, [])[:1])
-    except Exception:
-        return ""
+def _fields(distribution: Distribution) -> dict[str, str]:
+    """Return the name and the version in a distribution's metadata, as far as they can be read.
+
+    Parsing all of it, with the page that it describes itself by, would take most of discovery's time.
+    """
+    with contextlib.suppress(Exception):  # what reads it belongs to whoever installed it
+        for file in ("METADATA", "PKG-INFO", ""):
+            if text := distribution.read_text(file):
+                return {key.lower(): value for key, value in reversed(_FIELD.findall(text.partition("\n\n")[0]))}
+    return {}
 
 
 def _nameless(distribution: Distribution) -> str:
@@ -164,8 +202,9 @@ def _nameless(distribution: Distribution) -> str:
 
 def _entry_points(distribution: Distribution) -> list[tuple[Plugin, EntryPoint | None]]:
     """Return one distribution's plugins, sorted."""
-    name = normalized(_field(distribution, "Name"))
-    version = _field(distribution, "Version") or "unknown"
+    fields = _fields(distribution)
+    name = normalized(fields.get("name", ""))
+    version = fields.get("version") or "unknown"
     if not name:
         return [(Plugin(_nameless(distribution), version, reason="its metadata has no name"), None)]
     try:

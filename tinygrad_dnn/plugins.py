@@ -1,12 +1,13 @@
 """The plugin host: it brings in the built-ins, finds installed plugins, and lets no broken one harm the rest.
 
 Which plugins are used is the user's choice: ``TINYGRAD_DNN_PLUGINS`` unset means all, empty none, and a list of
-distributions (or ``distribution:entry_point``), parted by commas, only those; the others are not even imported.
-With ``TINYGRAD_DNN_PLUGINS_STRICT=1`` any problem is an error instead of a warning.
+distributions (or ``distribution:entry_point``), parted by commas, only those; with a minus before each, all but those.
+The others are not even imported. With ``TINYGRAD_DNN_PLUGINS_STRICT=1`` any problem is an error instead of a warning.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import inspect
@@ -20,11 +21,12 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from tinygrad_dnn import hookspecs
-from tinygrad_dnn.discovery import CHOICE, Conflict, Plugin, Report, allowed, installed
+from tinygrad_dnn import backend, graph, hookspecs
+from tinygrad_dnn.discovery import CHOICE, Conflict, Plugin, Report, chosen, installed
 from tinygrad_dnn.hookspecs import PROJECT
-from tinygrad_dnn.registration import Batch, shown
-from tinygrad_dnn.registry import REGISTRIES, Registry
+from tinygrad_dnn.ops import random
+from tinygrad_dnn.registration import DISTRIBUTION, Batch, shown
+from tinygrad_dnn.registry import REGISTRIES, Registry, no_scope
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -35,7 +37,6 @@ __all__ = [
 ]
 
 STRICT = "TINYGRAD_DNN_PLUGINS_STRICT"
-DISTRIBUTION = "tinygrad-dnn"
 
 
 class PluginWarning(UserWarning):
@@ -151,7 +152,8 @@ class Host:
                 return ()
             self._started = True
             try:
-                self._found = self._discover()
+                with _apart():
+                    self._found = self._discover()
             except BaseException:  # Ctrl-C, or a built-in that cannot be loaded: the next look-up begins anew
                 self._forget_plugins()
                 raise
@@ -169,9 +171,9 @@ class Host:
     def _discover(self) -> Report:
         loaded, failed, skipped = [], [], []
         found = installed()
-        choice = allowed()
+        choice = chosen()
         for plugin, entry_point in found:
-            if choice is not None and choice.isdisjoint(plugin.names):
+            if not choice.takes(plugin):
                 skipped.append(plugin)
                 continue
             if entry_point is None:
@@ -188,7 +190,7 @@ class Host:
                 registry.adopt(batch)
             origins = dict.fromkeys(entry.origin for _, batch in batches for entry in batch.entries.values())
             loaded.append(replace(plugin, registered=tuple(origins)))
-        absent = (choice or set()).difference(*(plugin.names for plugin, _ in found))
+        absent = choice.names.difference(*(plugin.names for plugin, _ in found))
         reason = f"{CHOICE} names it, and no such plugin is installed"
         failed += [Plugin(name, "", reason=reason) for name in sorted(absent)]
         return Report(tuple(loaded), tuple(failed), tuple(skipped), tuple(self._conflicts()))
@@ -250,8 +252,8 @@ class Host:
                 raise PluginError(f"there is no hook {name}: {hint}")
             if name in hooks and any(each.argnames != ("register",) for each in own):
                 raise PluginError(f"{name} must take one argument, named register")
-        for name in hooks:
-            if name not in callers and inspect.getattr_static(module, name, None) is not None:
+        for name in sorted((hooks.keys() - callers.keys()) & set(dir(module))):
+            if inspect.getattr_static(module, name, None) is not None:
                 raise PluginError(f"{name} is not marked with @hookimpl")
         if not callers:
             raise PluginError(f"{shown(module)} has no function marked with @hookimpl")
@@ -259,6 +261,24 @@ class Host:
         if only is not None and found != [only]:
             raise PluginError(f"it must implement {only.row.hook} and no other hook; got {', '.join(callers)}")
         return found
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[None]:
+    """Load plugins apart from what this thread is at, so that what their modules do at import changes no result.
+
+    A program being recorded does not take them for a part of it, a file's custom objects mean nothing to them, and
+    the backend, the floating-point type and the random numbers to come stay what they were.
+    """
+    floatx, seed, recorder = backend.floatx(), random.get_state(), graph.state.recorder
+    graph.state.recorder = None
+    try:
+        with no_scope(), backend.use(backend.current().name), graph.enable_grad():
+            yield
+    finally:
+        graph.state.recorder = recorder
+        random.set_state(seed)
+        backend.set_floatx(floatx)
 
 
 def _loaded(entry_point: EntryPoint) -> object:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 __all__ = ["KINDS", "Kind", "Origin"]
 
 T = TypeVar("T")
+DISTRIBUTION = "tinygrad-dnn"
 # A word begins at a capital that small letters or digits follow, and an acronym where a word follows it in turn or,
 # of three letters and more, at the end: he_normal, l1_l2, csv_logger, sign_sgd, leaky_relu (not leaky_re_lu).
 _WORD = re.compile(
@@ -107,8 +108,9 @@ class Origin:
         module: The dotted name of the module that defines the object.
 
     Example:
-        >>> td.registry.activations.origin("relu").distribution
-        'tinygrad-dnn'
+        >>> origin = td.registry.activations.origin("relu")
+        >>> origin.distribution, origin.is_builtin
+        ('tinygrad-dnn', True)
     """
 
     kind: str
@@ -119,6 +121,16 @@ class Origin:
     module: str
 
     ATTRIBUTE = "__tinygrad_dnn_origin__"
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether it came with the package itself."""
+        return self.distribution == DISTRIBUTION
+
+    @property
+    def row(self) -> dict[str, str]:
+        """What saved models, results files and reports write down of it."""
+        return {field: getattr(self, field) for field in ("name", "kind", "distribution", "version", "entry_point")}
 
 
 @dataclass(frozen=True, eq=False)

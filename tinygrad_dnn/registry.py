@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from tinygrad_dnn.registration import KINDS, Batch, Entry, Kind, Origin, shown
 
-__all__ = ["KINDS", "AmbiguousNameError", "Kind", "Origin", "Registry", "UnknownNameError"]
+__all__ = [
+    "KINDS", "AmbiguousNameError", "Kind", "Origin", "Registry", "Scope", "UnknownNameError", "provenance", "scope",
+]
 
 LOCAL = "local"
 _ABSENT: Any = object()
@@ -46,6 +49,82 @@ class Loader(Protocol):
     def load_builtins(self, registry: Registry) -> None: ...
 
     def load_plugins(self) -> Sequence[str]: ...
+
+
+class Scope:
+    """What names mean beside the registries while a ``scope`` lasts, and which names were written down in it.
+
+    Attributes:
+        written: Where each name came from that ``serialize`` gave and that is not a built-in's.
+
+    Example:
+        >>> td.registry.Scope({}).written
+        []
+    """
+
+    def __init__(self, custom_objects: Mapping[str, Any]) -> None:
+        self._custom = {name.lower(): obj for name, obj in custom_objects.items()}
+        self.written: list[Origin] = []
+
+    def meant(self, row: Kind, name: str) -> Entry | None:
+        """Return what the scope knows under a name, if it is of a kind."""
+        obj = self._custom.get(name.lower())
+        return None if obj is None or not row.fits(obj) else _custom(row, name, obj)
+
+    def named(self, row: Kind, obj: Any) -> Entry | None:
+        """Return an entry for what is not registered but has a name: a function, a class, or an object's class."""
+        if not hasattr(obj, "__name__"):
+            obj = type(obj)
+        name = obj.__name__
+        return _custom(row, name, obj) if name.isidentifier() and row.fits(obj) else None
+
+
+def _custom(row: Kind, name: str, obj: Any) -> Entry:
+    return Entry(obj, name, Origin(row.plural, name, LOCAL, "", "", getattr(obj, "__module__", None) or ""))
+
+
+_SCOPE: ContextVar[Scope | None] = ContextVar("scope", default=None)
+
+
+@contextlib.contextmanager
+def scope(custom_objects: Mapping[str, Any] | None = None) -> Iterator[Scope]:
+    """Let names mean custom objects first, in this thread and while a ``with`` block lasts; for files.
+
+    ``serialize`` then also takes what is not registered but has a name of its own, as custom objects will have to
+    answer to it. It refuses a lambda, and a name that something else is registered under.
+
+    Args:
+        custom_objects: Classes and functions by name.
+
+    Example:
+        >>> def halved(x):
+        ...     return x / 2
+        >>> with td.registry.scope({"halved": halved}):
+        ...     td.registry.activations.get("halved") is halved, td.registry.activations.serialize(halved)
+        (True, 'halved')
+    """
+    current = Scope(custom_objects or {})
+    token = _SCOPE.set(current)
+    try:
+        yield current
+    finally:
+        _SCOPE.reset(token)
+
+
+@contextlib.contextmanager
+def no_scope() -> Iterator[None]:
+    """Let no custom objects count while a ``with`` block lasts: those of a file are nothing to a plugin's import.
+
+    Example:
+        >>> with td.registry.scope({"relu": abs}), td.registry.no_scope():
+        ...     td.registry.activations.get("relu") is td.activations.relu
+        True
+    """
+    token = _SCOPE.set(None)
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
 
 
 class Registry:
@@ -145,11 +224,23 @@ class Registry:
         if isinstance(obj, functools.partial) and not obj.args and not self._registered(obj):
             return {"class_name": self._name_of(obj.func), "config": dict(obj.keywords)}
         name = self._name_of(obj)
-        if self._registered(obj):
+        if self._entry_of(obj).obj is obj:
             return name
         if not hasattr(obj, "get_config"):
             raise ValueError(f"{shown(obj)} cannot be saved: its class has no get_config().")
         return {"class_name": name, "config": obj.get_config()}
+
+    def holds(self, obj: object) -> bool:
+        """Tell whether this very object is registered; this loads the plugins, unless it is a built-in.
+
+        Example:
+            >>> td.registry.activations.holds(td.activations.elu), td.registry.activations.holds(abs)
+            (True, False)
+        """
+        self._load()
+        if self._registered(obj) is None:
+            self.host.load_plugins()
+        return self._registered(obj) is not None
 
     def origin(self, name_or_obj: Any) -> Origin:
         """Return where a name, a registered object, or an object of a registered class came from.
@@ -159,6 +250,34 @@ class Registry:
         """
         named = isinstance(name_or_obj, str)
         return (self._entry(name_or_obj) if named else self._entry_of(name_or_obj)).origin
+
+    def catalogue(self) -> dict[Origin, tuple[str, ...]]:
+        """Return where each registered thing came from, with the names it answers to, sorted; this loads the plugins.
+
+        Example:
+            >>> catalogue = td.registry.activations.catalogue()
+            >>> catalogue[td.registry.activations.origin("silu")]
+            ('silu', 'swish')
+        """
+        self._load()
+        self.host.load_plugins()
+        found: dict[Origin, set[str]] = {}
+        tables = ({name: [entry] for name, entry in table.items()} for table in (self.builtin or {}, self.local))
+        for table in (*tables, self.third_party):
+            for name, entries in table.items():
+                for entry in entries:
+                    found.setdefault(entry.origin, {entry.origin.name}).add(name)
+        order = sorted(found, key=lambda origin: (origin.name, origin.distribution, origin.entry_point))
+        return {origin: (origin.name, *sorted(found[origin] - {origin.name})) for origin in order}
+
+    def claimants(self, name: str) -> list[Origin]:
+        """Return where what a name stands for came from: one origin, none, or those of the plugins that claim it.
+
+        Example:
+            >>> [origin.name for origin in td.registry.activations.claimants("Swish")]
+            ['silu']
+        """
+        return [entry.origin for entry in self._claims(name)]
 
     def register(self, obj: Any = _ABSENT, name: str | None = None, aliases: Iterable[str] = ()) -> Any:
         """Register something for this process alone: directly, or as a decorator with or without arguments.
@@ -232,6 +351,10 @@ class Registry:
 
     def _claims(self, name: str) -> list[Entry]:
         """Return who has this name: one entry, none, or the several plugins that claim it."""
+        current = _SCOPE.get()
+        custom = None if current is None else current.meant(self.row, name)
+        if custom is not None:
+            return [custom]
         owner, _, key = name.lower().rpartition(":")
         for names in (self._load(), self.local):
             if key in names and names[key].is_of(owner):
@@ -271,6 +394,9 @@ class Registry:
         if entry is None:
             self.host.load_plugins()
             entry = self._registered(obj) or self._registered(type(obj))
+        current = _SCOPE.get()
+        if entry is None and current is not None:
+            entry = current.named(self.row, obj)
         if entry is None:
             raise ValueError(f"{shown(obj)} is not a registered {self.row.singular}: register it under a name.")
         return entry
@@ -278,7 +404,21 @@ class Registry:
     def _name_of(self, obj: object) -> str:
         entry = self._entry_of(obj)
         name = entry.origin.name
-        return name if self._claims(name) == [entry] else self._qualified(entry, name)
+        current = _SCOPE.get()
+        if current is not None and entry.origin not in current.written and entry not in (self.builtin or {}).values():
+            current.written.append(entry.origin)
+        claims = self._claims(name)
+        if not self._is_registered(entry):
+            if any(claim.obj is not entry.obj for claim in claims):
+                raise ValueError(
+                    f"{shown(obj)} is not registered, and {name!r} means another {self.row.singular}: give it another "
+                    "name, or register it under one."
+                )
+            return name
+        return name if claims == [entry] else self._qualified(entry, name)
+
+    def _is_registered(self, entry: Entry) -> bool:
+        return any(entry is each for each in self._entries())
 
     def _qualified(self, entry: Entry, key: str) -> str:
         """Return the shortest qualified name that means this entry and no other."""
@@ -298,6 +438,34 @@ class Registry:
         if not hasattr(obj, "from_config"):
             raise TypeError(f"{shown(obj)} cannot be made from a configuration: it has no from_config().")
         return obj.from_config(dict(settings))
+
+
+def provenance(**things: Iterable[Any]) -> list[dict[str, str]]:
+    """Return, of each thing that is not built in, its name, kind, distribution, version and entry point.
+
+    This is what results files and reports write down; ``td.models.provenance`` finds all that a model takes.
+
+    Args:
+        **things: By the plural of their kind, what was used: names, registered objects, or objects of registered
+            classes. "local" for the distribution means the program itself.
+
+    Raises:
+        TypeError: There is no such kind.
+        ValueError: A thing is not registered; of a name, see ``Registry.get``.
+
+    Example:
+        >>> class Slow(td.optimizers.SGD):
+        ...     pass
+        >>> mine = td.registry.optimizers.register(Slow)
+        >>> td.registry.provenance(optimizers=["adam", mine()], activations=["relu"])
+        [{'name': 'slow', 'kind': 'optimizers', 'distribution': 'local', 'version': '', 'entry_point': ''}]
+        >>> td.plugins.reset()
+    """
+    known = {names.kind: names for names in REGISTRIES}
+    if wrong := things.keys() - known.keys():
+        raise TypeError(f"provenance: there is no kind {min(wrong)!r}: the kinds are {', '.join(known)}.")
+    origins = [known[kind].origin(thing) for kind, each in things.items() for thing in each]
+    return [origin.row for origin in dict.fromkeys(origins) if not origin.is_builtin]
 
 
 REGISTRIES = tuple(Registry(kind) for kind in KINDS)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import backend, nested, ops
-from tinygrad_dnn.callbacks import CallbackList, History, Logs, ProgbarLogger
+from tinygrad_dnn.callbacks import CallbackList, History, Logs, ProgbarLogger, Progress
 from tinygrad_dnn.checks import as_integer
 from tinygrad_dnn.data import (
     ArrayBatches,
@@ -69,7 +69,8 @@ class Trainer(Learner):
         """Train the model.
 
         Ctrl-C ends training after the step in progress: the model keeps what it learned and ``model.history`` the
-        epochs that were finished. So does an exception that a callback raises. A second Ctrl-C does not wait.
+        epochs that were finished. So does an exception that a callback raises. A second Ctrl-C does not wait. With the
+        callback ``BackupAndRestore``, ``fit`` goes on where it was when it is called again, also by another process.
 
         Args:
             x: Inputs, (samples, ...), of a model with several in a list or a dict by name; or an iterable of batches
@@ -139,46 +140,64 @@ class Trainer(Learner):
         self.history = History()
         self.history.set_params(params)
         self.stop_training = False
-        self._train(range(initial_epoch, epochs), batches, calls, validation, validation_freq)
+        progress = Progress(self, calls, batches, validation, initial_epoch)
+        self._train(progress, epochs, batches, calls, validation, validation_freq)
         return self.history
 
     def _train(
-        self, epochs: range, batches: Batches, calls: CallbackList, validation: Batches | None, validation_freq: int
+        self,
+        progress: Progress,
+        epochs: int,
+        batches: Batches,
+        calls: CallbackList,
+        validation: Batches | None,
+        validation_freq: int,
     ) -> None:
         with contextlib.ExitStack() as closing, BetweenSteps() as between:
             for callback in calls.callbacks:
                 closing.callback(callback.close)
             calls("train_begin", Logs())
-            logs: dict[str, Any] = {}
+            calls("resume", progress)
+            logs: dict[str, Any] = dict(progress.logs)
             # By all epochs, also those that an earlier run has made: both are to run the same code.
-            many = _many(batches, epochs.stop)
-            for epoch in epochs:
-                logs = self._train_epoch(epoch, batches, calls, between, many)
+            many = _many(batches, epochs)
+            for epoch in () if progress.ended else range(progress.epoch, epochs):
+                logs = self._train_epoch(progress, batches, calls, between, many)
                 if validation is not None and (epoch + 1) % validation_freq == 0:
-                    values = self._test_epoch(validation, calls, between, epochs.stop // validation_freq)
+                    values = self._test_epoch(validation, calls, between, epochs // validation_freq)
                     logs.update({f"val_{key}": value for key, value in values.items()})
                 try:
                     calls("epoch_end", epoch, logs)
                 finally:
                     # After the others, who may add to the logs; and even if one of them raises: the epoch was run.
                     self.history.on_epoch_end(epoch, logs)
+                progress.epoch, progress.step, progress.logs = epoch + 1, 0, logs
+                calls("progress", progress)
                 if self.stop_training:
                     break
             self.optimizer.finalize_variable_values(self.trainable_weights)
             calls("train_end", logs)
+            progress.finished = True
+            calls("progress", progress)
 
     def _train_epoch(
-        self, epoch: int, batches: Batches, calls: CallbackList, between: BetweenSteps, many: bool
+        self, progress: Progress, batches: Batches, calls: CallbackList, between: BetweenSteps, many: bool
     ) -> dict[str, Any]:
-        self.reset_metrics()
-        calls("epoch_begin", epoch, Logs())
+        logs = Logs(progress.logs if progress.step else ())
+        if not progress.step:
+            self.reset_metrics()
+            progress.means = None
+            calls("epoch_begin", progress.epoch, Logs())
         largest = self._largest_matrix()
-        logs = Logs()
         moment = _moment(batches, calls, "train")
-        for step, batch in enumerate(between.waiting(batches)):
+        for step, batch in enumerate(() if progress.stopped else between.waiting(batches), progress.step):
+            if progress.means is not None:
+                progress.restore_means(batch)
             calls("train_batch_begin", step, Logs())
             logs = self._run("train_step", batch, largest, moment, many)
             calls("train_batch_end", step, logs)
+            progress.step, progress.logs = step + 1, logs
+            calls("progress", progress)
             if self.stop_training:
                 break
         return dict(logs)
@@ -429,7 +448,8 @@ class Trainer(Learner):
 
 def _moment(batches: Batches, calls: CallbackList, kind: str) -> object | None:
     """Return what stands for this moment, if nothing but steps and the package's callbacks runs until the data end."""
-    quiet = all(calls.changes_nothing(f"{kind}_batch_{end}") for end in ("begin", "end"))
+    moments = [f"{kind}_batch_begin", f"{kind}_batch_end", *(["progress"] if kind == "train" else [])]
+    quiet = all(map(calls.changes_nothing, moments))
     return object() if quiet and isinstance(batches, ArrayBatches) else None
 
 

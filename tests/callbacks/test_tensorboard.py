@@ -102,6 +102,30 @@ def test_series_by_batch(backend: str, tmp_path: Path, update_freq: int | str, e
     assert all(value > 0 for name in written if "per_second" in name for value in values(written, name))
 
 
+def test_an_interrupted_training_goes_on_in_a_file_of_its_own(backend: str, tmp_path: Path) -> None:
+    def run(folder: Path, at: int, *more: Any) -> dict[str, list[tuple[int, float]]]:
+        def stop(batch: int, logs: Any) -> None:
+            nonlocal at
+            at -= 1
+            if not at:
+                raise RuntimeError("enough")
+
+        td.utils.set_random_seed(1)
+        model, board = network(), TensorBoard(folder, update_freq=1, write_steps_per_second=True)
+        interrupting = td.callbacks.LambdaCallback(on_train_batch_end=stop)
+        model.fit(X, Y, 2, 3, 0, [board, *more, interrupting])
+        return series(folder / "train")
+
+    straight = run(tmp_path / "straight", 0)
+    with pytest.raises(RuntimeError, match="enough"):  # in the third step of the second epoch, after the board
+        run(tmp_path / "logs", 8, td.callbacks.BackupAndRestore(tmp_path / "b", 1))
+    resumed = run(tmp_path / "logs", 0, td.callbacks.BackupAndRestore(tmp_path / "b", 1))
+    assert resumed.keys() == straight.keys()
+    assert steps(resumed, "batch_loss") == [*range(1, 9), *range(8, 16)]
+    for name in ("batch_loss", "epoch_loss", "epoch_mae"):
+        assert sorted(set(resumed[name])) == straight[name]
+
+
 def test_histograms_of_the_weights(backend: str, tmp_path: Path) -> None:
     model = network()
     model.fit(X, Y, epochs=4, callbacks=[TensorBoard(tmp_path, histogram_freq=3)], verbose=0)

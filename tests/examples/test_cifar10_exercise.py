@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dnn as td
+from tinygrad_dnn.exercise import networks, running
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "cifar10_exercise.py"
 
@@ -25,7 +26,7 @@ def exercise(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     whole = td.datasets.sample.load_data
     monkeypatch.setattr(td.datasets.sample, "load_data", lambda: tuple((x[:600], y[:600]) for x, y in whole()))
-    monkeypatch.setattr(module, "HIDDEN_LAYERS", 3)
+    monkeypatch.setattr(networks, "HIDDEN_LAYERS", 3)
     return module
 
 
@@ -45,7 +46,7 @@ def test_it_writes_results_and_the_picture(exercise: ModuleType, tmp_path: Path,
     assert written["options"]["seed"] == 42
     assert (tmp_path / "new" / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
     table = capsys.readouterr().out
-    assert all(variant.title in table for variant in exercise.VARIANTS.values())
+    assert all(variant.title in table for variant in networks.VARIANTS.values())
 
 
 def test_the_same_seed_gives_the_same_curves(exercise: ModuleType, tmp_path: Path) -> None:
@@ -64,10 +65,10 @@ def test_early_stopping_ends_a_variant(exercise: ModuleType, tmp_path: Path) -> 
 
 
 def test_the_variants_are_those_of_the_exercise(exercise: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exercise, "HIDDEN_LAYERS", 20)
+    monkeypatch.setattr(networks, "HIDDEN_LAYERS", 20)
     kinds = {}
-    for name, variant in exercise.VARIANTS.items():
-        model = exercise.build(variant, (32, 32, 3))
+    for name, variant in networks.VARIANTS.items():
+        model = networks.build(variant, (32, 32, 3))
         kinds[name] = [type(layer).__name__ for layer in model.layers]
         dense = [layer for layer in model.layers if isinstance(layer, td.layers.Dense)]
         assert [layer.units for layer in dense] == [100] * 20 + [10]
@@ -83,19 +84,44 @@ def test_the_variants_are_those_of_the_exercise(exercise: ModuleType, monkeypatc
 def test_ctrl_c_keeps_the_epochs_that_were_finished(
     exercise: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = exercise.Timer.on_epoch_end
+    original = running.Timer.on_epoch_end
 
     def interrupt(timer: object, epoch: int, logs: object = None) -> None:
         original(timer, epoch, logs)
         if epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(exercise.Timer, "on_epoch_end", interrupt)
+    monkeypatch.setattr(running.Timer, "on_epoch_end", interrupt)
     assert exercise.main(["--variants", "elu,selu", "--out", str(tmp_path), "--verbose", "0"]) == 130
     written = json.loads((tmp_path / "results.json").read_text())["results"]
     assert list(written) == ["elu"]
     assert written["elu"]["interrupted"]
     assert written["elu"]["epochs"] == 3
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(
+    exercise: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    options = ["--variants", "elu,alpha", "--epochs", "4", "--verbose", "0"]
+    assert exercise.main([*options, "--out", str(tmp_path / "straight")]) == 0
+    original = running.Timer.on_epoch_end
+
+    def interrupt(timer: running.Timer, epoch: int, logs: object = None) -> None:
+        original(timer, epoch, logs)
+        if epoch == 2 and isinstance(timer.model.layers[-2], td.layers.AlphaDropout):
+            raise KeyboardInterrupt
+
+    resuming = [*options, "--out", str(tmp_path / "resumed"), "--resume", str(tmp_path / "backups")]
+    with monkeypatch.context() as patch:
+        patch.setattr(running.Timer, "on_epoch_end", interrupt)
+        assert exercise.main(resuming) == 130
+    assert exercise.main(resuming) == 0
+    assert "finished before" in capsys.readouterr().out
+    written = [json.loads((tmp_path / folder / "results.json").read_text()) for folder in ("straight", "resumed")]
+    curves = [{name: run["history"] for name, run in each["results"].items()} for each in written]
+    assert curves[0] == curves[1]
+    with pytest.raises(ValueError, match=r"is of a run with --seed 42, and this one has 43"):
+        exercise.main([*resuming, "--seed", "43"])
 
 
 def test_a_colour_image_data_set_takes_its_place(
@@ -130,6 +156,6 @@ def test_a_wrong_option_is_refused(
 def test_standardising_leaves_a_pixel_that_never_changes_finite(exercise: ModuleType) -> None:
     x = np.zeros((6, 2, 2), np.uint8)
     x[:, 0, 0] = range(6)
-    data = exercise.standardize(exercise.Data(x, np.zeros(6), x[:2], np.zeros(2)))
+    data = running.standardize(running.Data(x, np.zeros(6), x[:2], np.zeros(2)))
     assert np.isfinite(data.x_train).all()
     np.testing.assert_allclose(data.x_train[:, 0, 0].std(), 1, rtol=1e-6)

@@ -122,3 +122,12 @@ def test_what_a_callback_changes_between_steps_counts_at_the_next(backend: str) 
         loss = model.evaluate(X, Y, batch_size=2, verbose=0, callbacks=[Turning()])
         runs.append((model.history.history, loss, model.predict(X, batch_size=2, callbacks=[Turning()]).tobytes()))
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("rule", ["adam", "nadam", "adamax", "muon", "schedule_free_adamw"])
+def test_what_an_optimizer_leaves_does_not_let_an_evaluation_be_recorded_anew(rule: str, backend: str) -> None:
+    model = td.Sequential([td.layers.Dense(3, "elu"), td.layers.Dense(1)])
+    model.compile(rule, "mse")
+    model.fit(X, X[:, :1], batch_size=7, epochs=6, verbose=0, validation_data=(X, X[:, :1]))
+    (kind,) = (each for (name, _), each in model._programs.items() if name == "test_step")
+    assert [entry.calls for entry in kind._entries.values()] == [3 * 6 - 3]  # three come before it is recorded

@@ -56,11 +56,17 @@ class Callback:
     a batch's are ``Logs``. ``self.model`` is the model, ``self.params`` what ``fit`` was asked for (epochs, steps,
     verbose). Set ``self.model.stop_training = True`` to stop after the step in progress, or after the epoch.
 
+    What it knows of the training so far it returns from ``get_state``, so that an interrupted training can go on.
+
     Example:
         >>> class Count(td.callbacks.Callback):
         ...     batches = 0
         ...     def on_train_batch_end(self, batch, logs=None):
         ...         self.batches += 1
+        ...     def get_state(self):
+        ...         return {"batches": self.batches}
+        ...     def set_state(self, state):
+        ...         self.batches = state["batches"]
     """
 
     model: Any = None
@@ -123,6 +129,36 @@ class Callback:
 
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         """Listen to the end of a prediction step."""
+
+    def on_resume(self, progress: Any) -> None:
+        """Listen to the moment before the first step, when all have heard that training begins.
+
+        Args:
+            progress: A ``Progress``, whose ``set_state`` lets the training go on from elsewhere.
+        """
+
+    def on_progress(self, progress: Any) -> None:
+        """Listen to the moments from which a training can go on: after a step, after an epoch, and at the very end.
+
+        All callbacks have heard of the step or epoch by then, and the history has the epoch. It is called as often as
+        there are steps: what it does at each of them costs time.
+
+        Args:
+            progress: A ``Progress``, which says where the training is and returns its whole state.
+        """
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what it must know to go on after an interruption, nothing by default.
+
+        That is nested numbers, texts, None, arrays, lists, tuples and dicts; ``BackupAndRestore`` writes it to disk.
+        """
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``get_state`` returned, after ``on_train_begin``; it is not called where that was empty.
+
+        In the middle of an epoch, ``on_epoch_begin`` was called for it as well.
+        """
 
     def close(self) -> None:
         """Give back what training holds open; ``fit`` calls it last, even where training ends in an error."""

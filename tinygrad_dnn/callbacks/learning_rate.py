@@ -118,6 +118,14 @@ class ReduceLROnPlateau(Monitor):
         self.wait = 0
         self.cooldown_counter = 0
 
+    def get_state(self) -> dict[str, Any]:
+        """Return the best value, and what is counted."""
+        return {"best": self.best, "wait": self.wait, "cooldown_counter": self.cooldown_counter}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Put back what ``get_state`` returned."""
+        self.best, self.wait, self.cooldown_counter = state["best"], state["wait"], state["cooldown_counter"]
+
     def on_train_begin(self, logs: Any = None) -> None:
         """Forget what an earlier training left, and refuse an optimizer that has a schedule of its own."""
         self._forget()

@@ -34,6 +34,15 @@ class History(Callback):
         """Forget what an earlier training left."""
         self.history, self.epoch = {}, []
 
+    def get_state(self) -> dict[str, Any]:
+        """Return all values so far."""
+        return {"history": self.history, "epoch": self.epoch}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Put back what ``get_state`` returned."""
+        self.history = {key: list(values) for key, values in state["history"].items()}
+        self.epoch = list(state["epoch"])
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add the values of an epoch."""
         self.epoch.append(epoch)
@@ -44,14 +53,16 @@ class History(Callback):
 class CSVLogger(Callback):
     """Writes the values of each epoch to a CSV file, one row an epoch, complete after each.
 
+    Where an interrupted training goes on, so does its file: rows of epochs that are run again are taken out of it.
+
     The columns are "epoch", counted from 0, and the values of the first epoch in alphabetical order, with those of the
     validation even where it comes later; what an epoch lacks is "NA".
 
     Args:
         filename: The file's path.
         separator: What stands between two values, one character.
-        append: Whether rows are added to what the file has, as when a training goes on; else it is begun anew. A file
-            with a header keeps its columns; a value without one is left out, with a warning.
+        append: Whether rows are added to what the file has; else it is begun anew with the first row. A file with a
+            header keeps its columns; a value without one is left out, with a warning.
 
     Raises:
         TypeError: ``filename`` is no path.
@@ -79,21 +90,36 @@ class CSVLogger(Callback):
         self.append = append
         self._columns: list[str] = []
         self._left_out: list[str] = []
+        self._anew = True
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Empty the file, or read what its columns are."""
+        """Make sure that the file can be written, and read what its columns are if it is to go on."""
         self._columns, self._left_out = [], []
+        self._anew = not self.append
         # Opened to be written even then, so that a path that cannot be is refused before training.
-        with open(self.filename, "a+" if self.append else "w", newline="", encoding="utf-8") as file:
+        with open(self.filename, "a+", newline="", encoding="utf-8") as file:
             if self.append:
                 file.seek(0)
                 self._columns = next(csv.reader(file, delimiter=self.separator), [])
 
+    def get_state(self) -> dict[str, Any]:
+        """Return the columns, and how long the file is."""
+        length = -1 if self._anew else os.path.getsize(self.filename)
+        return {"columns": self._columns, "left_out": self._left_out, "length": length}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Let the file be what it was then: without the rows that came after."""
+        if state["length"] < 0 or os.path.getsize(self.filename) < state["length"]:
+            return  # it is begun anew: there was no row yet, or they are gone
+        self._columns, self._left_out, self._anew = state["columns"], state["left_out"], False
+        os.truncate(self.filename, state["length"])
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add a row."""
         values = dict(logs or {})
+        mode, self._anew = "w" if self._anew else "a", False
         # Opened for each row: what was written is in the file, however training ends.
-        with open(self.filename, "a", newline="", encoding="utf-8") as file:
+        with open(self.filename, mode, newline="", encoding="utf-8") as file:
             writer = csv.writer(file, delimiter=self.separator, lineterminator="\n")
             if not self._columns:
                 names = sorted(values)

@@ -75,6 +75,15 @@ class EarlyStopping(Monitor):
                 stacklevel=2,
             )
 
+    def get_state(self) -> dict[str, Any]:
+        """Return the best value with its epoch and weights, and what is counted."""
+        return {key: getattr(self, key) for key in ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Put back what ``get_state`` returned."""
+        self.wait, self.stopped_epoch, self.best_epoch = state["wait"], state["stopped_epoch"], state["best_epoch"]
+        self.best, self.best_weights = state["best"], state["best_weights"]
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Compare the epoch's value with the best so far."""
         value = self.monitored(logs)

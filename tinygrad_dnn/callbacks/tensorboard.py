@@ -109,6 +109,15 @@ class TensorBoard(Callback):
         self._graph_due = self.write_graph
         self._file("train")
 
+    def get_state(self) -> dict[str, Any]:
+        """Return how many steps were made, by which the series go on, and whether the table was written."""
+        return {"step": self._step, "graph_due": self._graph_due}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Put back what ``get_state`` returned; the speed is that since then."""
+        self._step, self._graph_due = state["step"], state["graph_due"]
+        self._epoch_began = time.perf_counter(), self._step
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note when the epoch begins."""
         self._epoch_began = time.perf_counter(), self._step

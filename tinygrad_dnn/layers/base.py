@@ -15,6 +15,7 @@ from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.layers.arguments import Shape as Shape
 from tinygrad_dnn.layers.arguments import as_shape, is_shape, unique_name
 from tinygrad_dnn.layers.holding import Holder
+from tinygrad_dnn.layers.restoring import restoring_now
 from tinygrad_dnn.layers.surroundings import building, outermost
 from tinygrad_dnn.layers.symbolic import Call, OfFirstCall, connect, symbolic
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, Variable, as_dtype, as_tensor
@@ -143,6 +144,10 @@ class Layer(Holder):
             ValueError: The layer does not take inputs of this shape, or cannot be run on zeros.
         """
         self.ensure_built(input_shape)
+        restoring = restoring_now()
+        said: Shape | None = None if restoring is None else restoring.output_shape(self, input_shape)
+        if said is not None:
+            return said
         # What the layer adds to the loss here is no part of the call that goes on around it.
         kept = self._losses, outermost.losses
         outermost.losses = []
@@ -285,6 +290,19 @@ class Layer(Holder):
         lengths: tuple[Any, ...] = as_shape(shape, f"layer {self.name!r}: the shape of the weight {name!r}")
         if None in lengths:
             raise ValueError(f"layer {self.name!r}: every length of the weight {name!r} must be known, not {lengths}.")
+        restoring = restoring_now()
+        value: TensorLike = 0 if restoring is not None else self._initial(initializer, lengths, element, name)
+        weight = Variable(value, element, trainable=trainable and element.kind == "f", name=name)
+        weight.path = f"{self.name}/{name}"
+        if restoring is not None:
+            restoring.stretch(weight, lengths)
+        weight.regularizer = registry.regularizers.get(regularizer)
+        weight.constraint = registry.constraints.get(constraint)
+        self._added_weights.append(weight)
+        return weight
+
+    def _initial(self, initializer: Any, lengths: tuple[int, ...], element: np.dtype[Any], name: str) -> Tensor:
+        """Return a weight's first value."""
         make = registry.initializers.get(initializer or ("glorot_uniform" if element.kind == "f" else "zeros"))
         wants_layer = "layer" in inspect.signature(make).parameters
         value = as_tensor(make(lengths, dtype=element.name, **({"layer": self} if wants_layer else {})))
@@ -292,12 +310,7 @@ class Layer(Holder):
             raise ValueError(
                 f"layer {self.name!r}: the initializer of {name!r} returned shape {value.shape}, expected {lengths}."
             )
-        weight = Variable(value, element, trainable=trainable and element.kind == "f", name=name)
-        weight.path = f"{self.name}/{name}"
-        weight.regularizer = registry.regularizers.get(regularizer)
-        weight.constraint = registry.constraints.get(constraint)
-        self._added_weights.append(weight)
-        return weight
+        return value
 
     # -- losses --------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -218,6 +219,75 @@ class Model(Trainer):
             'Parameters: 8 (0.0 KiB), trainable 8'
         """
         print_summary(self, line_length, print_fn, expand_nested, show_trainable)
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the model to one file that ``td.models.load_model`` makes it from again, and training goes on from.
+
+        The file is a safetensors file: weights, the optimizer's state and the random streams are its tensors; layers,
+        arguments and what the model was compiled with are names and numbers in its metadata. It takes the place of
+        the one before when it is complete.
+
+        Args:
+            path: The file, as "model.safetensors".
+            overwrite: Whether a file that is there already may be replaced.
+
+        Raises:
+            ValueError: Something has no name that a file could give, as a lambda; the message says what to do.
+            FileExistsError: The file is there already, and is not to be replaced.
+            OSError: The file cannot be written; the one before is as it was.
+
+        Example:
+            >>> model = td.Sequential([td.layers.Dense(1, input_shape=(3,))])
+            >>> model.save(getfixture("tmp_path") / "model.safetensors")
+        """
+        from tinygrad_dnn.models import saving
+
+        saving.save_model(self, path, overwrite)
+
+    def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights alone to a safetensors file, for ``load_weights`` of a model of the same layers.
+
+        Args:
+            path: The file.
+            overwrite: Whether a file that is there already may be replaced.
+
+        Raises:
+            ValueError: The model is not built.
+            FileExistsError: The file is there already, and is not to be replaced.
+            OSError: The file cannot be written; the one before is as it was.
+
+        Example:
+            >>> file = getfixture("tmp_path") / "weights.safetensors"
+            >>> first, second = (td.Sequential([td.layers.Dense(1, input_shape=(3,))]) for _ in range(2))
+            >>> first.save_weights(file)
+            >>> second.load_weights(file)
+            >>> bool((first.get_weights()[0] == second.get_weights()[0]).all())
+            True
+        """
+        from tinygrad_dnn.models import saving
+
+        saving.save_weights(self, path, overwrite)
+
+    def load_weights(self, path: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
+        """Set the weights from a safetensors file, of this project or another, by their names.
+
+        A weight is called by its layers' names and its own, as "block/dense/kernel", an automatic name numbered by the
+        layer's place in the model. "." may part the names as well as "/".
+
+        Args:
+            path: The file.
+            skip_mismatch: Whether weights that the file has not, or in another shape, stay as they are.
+
+        Raises:
+            FileError: A ValueError: the file is damaged, or its weights are not those of the model; no weight is
+                changed then.
+            OSError: The file cannot be read.
+        """
+        from tinygrad_dnn.models import saving
+
+        saving.load_weights(self, path, skip_mismatch)
 
     def _output_shapes(self) -> list[Shape | None]:
         if self._graph is not None:
