@@ -21,6 +21,9 @@ threadpoolctl.threadpool_limits(limits=1, user_api="blas")
 # A shell starts what runs in its background with Ctrl-C ignored; the tests of Ctrl-C need Python's own handler.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Machine code of earlier runs would hide what the tests are to see made, and is kept in the user's own folder.
+os.environ["TINYGRAD_DNN_CACHE"] = "off"
+
 # Nothing is timed, each run draws the same examples, and nothing is written beside the sources. One fixture
 # may serve all examples of a test: a backend is the same for each.
 settings.register_profile(

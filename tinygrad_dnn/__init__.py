@@ -7,8 +7,9 @@ from the layers up they are Keras 3's (``models.Sequential``, ``layers.Dense``, 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_dnn import autograd, backend, ops
+from tinygrad_dnn import autograd, backend, debugging, ops
 from tinygrad_dnn.autograd import grad, value_and_grad
+from tinygrad_dnn.debugging import debug_nans
 from tinygrad_dnn.graph import enable_grad, is_grad_enabled, no_grad
 from tinygrad_dnn.ops import *  # noqa: F403  # NumPy's names: exp, where, sum, zeros_like ...
 from tinygrad_dnn.ops import random
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from tinygrad_dnn import constraints as constraints
     from tinygrad_dnn import datasets as datasets
     from tinygrad_dnn import diagnostics as diagnostics
+    from tinygrad_dnn import export as export
     from tinygrad_dnn import initializers as initializers
+    from tinygrad_dnn import interchange as interchange
     from tinygrad_dnn import layers as layers
     from tinygrad_dnn import losses as losses
     from tinygrad_dnn import metrics as metrics
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from tinygrad_dnn import plugins as plugins
     from tinygrad_dnn import registry as registry
     from tinygrad_dnn import regularizers as regularizers
+    from tinygrad_dnn import saving as saving
     from tinygrad_dnn import schedulers as schedulers
     from tinygrad_dnn import testing as testing
     from tinygrad_dnn import utils as utils
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
     from tinygrad_dnn.diagnostics import minimize as minimize
     from tinygrad_dnn.fusing import fuse as fuse
     from tinygrad_dnn.hookspecs import hookimpl as hookimpl
+    from tinygrad_dnn.interchange import from_keras as from_keras
+    from tinygrad_dnn.interchange import to_keras as to_keras
     from tinygrad_dnn.jit import jit as jit
     from tinygrad_dnn.layers import Input as Input
     from tinygrad_dnn.models import Model as Model
@@ -46,11 +52,12 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for, so that importing the package stays cheap and discovers no plugin.
 _SUBMODULES = frozenset(
-    "activations callbacks checks constraints data datasets diagnostics fusing hookspecs initializers interruption jit "
-    "layers losses metrics models nested objectives optimizers plugins registration registry regularizers schedulers "
-    "testing utils".split()
+    "activations callbacks checks constraints data datasets diagnostics export fusing hookspecs initializers "
+    "interchange interruption jit layers losses metrics models nested objectives optimizers plugins registration "
+    "registry regularizers saving schedulers testing utils".split()
 )
 _ELSEWHERE = {
+    "from_keras": "tinygrad_dnn.interchange",
     "fuse": "tinygrad_dnn.fusing",
     "hookimpl": "tinygrad_dnn.hookspecs",
     "Input": "tinygrad_dnn.layers",
@@ -63,6 +70,7 @@ _ELSEWHERE = {
     "minimize": "tinygrad_dnn.diagnostics",
     "Model": "tinygrad_dnn.models",
     "Sequential": "tinygrad_dnn.models",
+    "to_keras": "tinygrad_dnn.interchange",
 }
 
 __all__ = [
@@ -70,6 +78,8 @@ __all__ = [
     "Variable",
     "autograd",
     "backend",
+    "debug_nans",
+    "debugging",
     "enable_grad",
     "grad",
     "is_grad_enabled",

@@ -11,7 +11,7 @@ from typing import Any
 from tinygrad_dnn import autograd, backend, nested, registry
 from tinygrad_dnn.data import unpack_x_y_sample_weight
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.jit import Jitted
+from tinygrad_dnn.jit import Jitted, plainly
 from tinygrad_dnn.layers import Layer
 from tinygrad_dnn.metrics import Mean, Metric
 from tinygrad_dnn.objectives import Objective, Objectives
@@ -60,11 +60,11 @@ class Learner(Layer):
                 dict of such lists or single metrics.
             weighted_metrics: The same, but weighted by sample and class weights.
             run_eagerly: Run every step operation by operation, as when a step of one's own is to be looked into.
-            jit_compile: Whether the steps are recorded and then run as programs, see ``td.jit``. With "auto" they become
-                machine code from the first batch on where llvmlite is installed and at least 100 batches are to come;
-                else NumPy calls from the fourth batch of a kind on, which give the same bits as single operations do.
-                Steps that a subclass defines are left alone, since they may do more than compute. With True all become
-                machine code.
+            jit_compile: Whether the steps are recorded and then run as programs, see ``td.jit``. With "auto" they
+                become machine code from the first batch on where llvmlite is installed and at least 100 batches are
+                to come; else NumPy calls from the fourth batch of a kind on, which give the same bits as single
+                operations do. Steps that a subclass defines are left alone, since they may do more than compute. With
+                True all become machine code.
 
         Raises:
             ValueError: A name is unknown; nothing has changed then.
@@ -127,13 +127,13 @@ class Learner(Layer):
         """
         own = name in vars(self) or getattr(type(self), name) is not getattr(Learner, name)
         if self.run_eagerly or not self._jit_compile or (own and self._jit_compile == "auto"):
-            return getattr(self, name)(data)
+            return plainly(getattr(self, name), data)
         if self._programs is None:
             self._programs = {}
         native = self._jit_compile is True or (many and _machine_code())
         if (name, native) not in self._programs:
-            # A kind of batch that comes a few times only, as a last one that is shorter, is not worth a program. Machine
-            # code rounds otherwise, so that a run which is resumed must have it for the same steps: for all.
+            # A kind of batch that comes a few times only, as a last one that is shorter, is not worth a program.
+            # Machine code rounds otherwise, so that a run which is resumed must have it for the same steps: for all.
             self._programs[name, native] = Jitted(_Step(self, name), native, after=0 if native else 3)
         return self._programs[name, native].since(moment, (data,), {})
 

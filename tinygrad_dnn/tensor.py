@@ -77,6 +77,13 @@ def assigned_now(tensor: Tensor, data: Array) -> None:
     tensor._assigned = next(_clock)
 
 
+def written_now(tensors: Sequence[Tensor]) -> None:
+    """Mark Tensors as assigned to whose arrays were written over, which nobody else holds."""
+    now = next(_clock)  # one moment for all: whatever was computed from them came before
+    for tensor in tensors:
+        tensor._assigned = now
+
+
 def _refusal(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], error: Exception) -> Exception:
     """Build the error that names the operation and what it was given."""
     operands = ", ".join(
@@ -200,10 +207,12 @@ class Tensor(Operators):
     _attributes: dict[str, Any] | None = None
     _serial: int = 0
     _assigned: int = 0
+    # Where it was computed, while ``debug_nans`` looks on.
+    _place: Any = None
 
     # What changes from step to step, and what a program reads anew.
     _unwatched: ClassVar = frozenset(
-        {"data", "_grad", "_logits", "_primitive", "_inputs", "_attributes", "_serial", "_assigned"}
+        {"data", "_grad", "_logits", "_primitive", "_inputs", "_attributes", "_serial", "_assigned", "_place"}
     )
 
     __hash__ = object.__hash__

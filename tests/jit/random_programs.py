@@ -10,6 +10,9 @@ import tinygrad_dnn as td
 from tinygrad_dnn import ops
 from tinygrad_dnn.jit.program import Program
 from tinygrad_dnn.jit.recording import record
+from tinygrad_dnn.ops import window
+from tinygrad_dnn.ops.index import _SLOT, SCATTER_ADD
+from tinygrad_dnn.tensor import apply
 
 _UNARY = ("exp", "expm1", "tanh", "sqrt", "log1p", "negative", "abs", "sign", "floor", "erf", "sin")
 _BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
@@ -31,15 +34,17 @@ class RandomFunction:
         self.seed = seed
         self.steps = steps
         self.arrays = [draw.normal(size=shape).astype(dtype) for shape in _SHAPES]
-        self.state = [td.Variable(draw.normal(size=shape), dtype=dtype, name="state") for shape in _SHAPES[:3]]
+        self.weights = [td.Variable(draw.normal(size=shape), dtype=dtype, name="state") for shape in _SHAPES[:3]]
+        self.stream = td.random.SeedGenerator(seed)
+        self.state = [*self.weights, self.stream.state]
 
     def __call__(self, arguments: list[td.Tensor]) -> Any:
         draw = np.random.default_rng(self.seed)
-        pool: list[td.Tensor] = [*arguments, *self.state]
+        pool: list[td.Tensor] = [*arguments, *self.weights]
         for _ in range(self.steps):
             pool.append(self._bounded(self._step(draw, pool)))
             if draw.random() < 0.1:
-                target = self.state[draw.integers(len(self.state))]
+                target = self.weights[draw.integers(len(self.weights))]
                 fitting = [x for x in pool if x.shape == target.shape]
                 target.assign(fitting[draw.integers(len(fitting))])
         return [pool[i] for i in draw.integers(len(pool), size=3)] + [pool[-1]]
@@ -50,7 +55,7 @@ class RandomFunction:
 
     def _step(self, draw: np.random.Generator, pool: list[td.Tensor]) -> td.Tensor:
         x = pool[draw.integers(len(pool))]
-        kind = draw.integers(10)
+        kind = draw.integers(13)
         if kind <= 1:
             name = _UNARY[draw.integers(len(_UNARY))]
             if name in ("sqrt", "log1p"):
@@ -81,7 +86,43 @@ class RandomFunction:
             if draw.random() < 0.5:
                 return td.take(x, draw.integers(x.shape[0], size=3))
             return td.concatenate([x, x * 2.0])
+        if kind == 10 and x.ndim:
+            return self._placed(draw, x)
+        if kind == 11:
+            return self.stream.uniform(x.shape, dtype=x.dtype) * x
+        if kind == 12 and x.ndim > 1 and min(x.shape) > 1:
+            return self._windowed(draw, x)
         return x * 0.5 + 0.25
+
+    def _placed(self, draw: np.random.Generator, x: td.Tensor) -> td.Tensor:
+        """Return something that depends on elements' places."""
+        axis = int(draw.integers(x.ndim))
+        kind = draw.integers(4)
+        if kind == 0:
+            return td.cumsum(x, axis)
+        place = (td.argmax, td.argmin)[draw.integers(2)](x, axis)
+        if kind == 1:
+            return td.cast(place, x.dtype)
+        if kind == 2:
+            return td.take(x, place, axis) if x.size < 200 else td.take(x, td.reshape(place, (-1,))[:2], axis)
+        template = (slice(None),) * axis + (_SLOT,)
+        values = td.take(x, np.arange(3) % x.shape[axis], axis)
+        places = td.reshape(place, (-1,))[:1] * td.tensor(np.array([1, 0, 1]))
+        return apply(SCATTER_ADD, (values, places), {"template": template, "shape": x.shape})
+
+    def _windowed(self, draw: np.random.Generator, x: td.Tensor) -> td.Tensor:
+        """Return something of the windows of matrices as images."""
+        images = td.reshape(x, (-1, *x.shape[-2:], 1))
+        strides = int(draw.integers(1, 3))
+        kind = draw.integers(3)
+        if kind == 0:
+            kernel = td.reshape(td.reshape(x, (-1,))[:8] if x.size > 7 else td.ones(8, dtype=x.dtype), (2, 2, 1, 2))
+            return window.conv(images, kernel, strides)[..., 0] * 0.3
+        seen = window.windows(images, 2, strides)
+        if kind == 1:
+            return td.max(seen, (3, 4, 5))
+        attributes = {"size": images.shape[1:3], "strides": (strides,) * 2, "dilation": (1, 1)}
+        return td.reshape(apply(window.FOLD, (seen * 0.5,), attributes), x.shape)
 
     def _partner(self, draw: np.random.Generator, x: td.Tensor, pool: list[td.Tensor]) -> Any:
         fitting = [y for y in pool if _broadcast(x.shape, y.shape)]

@@ -570,6 +570,78 @@ def test_numbers_have_programs_of_their_own_until_they_are_too_many() -> None:
     assert len(jitted._entries) == 64
 
 
+def test_a_kind_that_comes_often_takes_the_place_of_the_program_not_used_for_longest() -> None:
+    jitted = td.jit(lambda x, n: x * n)
+    for n in range(64):
+        jitted(td.tensor(2.0), n)
+    oldest, *others = jitted._entries
+    jitted(td.tensor(2.0), 0)  # now the second is the oldest
+    with pytest.warns(UserWarning, match="64 kinds of arguments"):
+        found = [jitted(td.tensor(2.0), 99).item() for _ in range(64)]
+    assert [*jitted._entries] == [oldest, *others]
+    found += [jitted(td.tensor(2.0), 99).item() for _ in range(2)]
+    assert found == [198.0] * 66
+    added = [key for key in jitted._entries if key not in (oldest, *others)]
+    assert [*jitted._entries] == [oldest, *others[1:], *added]
+    assert jitted._entries[added[0]].calls == 2
+    jitted(td.tensor(2.0), 1)  # the one that had to go
+    assert [*jitted._entries] == [oldest, *others[1:], *added]
+
+
+def test_programs_do_not_keep_more_memory_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    jitted = td.jit(lambda x: td.sum(td.exp(x) * x + x))
+    for limit, kept in ((6_000_000, 5), (1, 4)):
+        monkeypatch.setattr("tinygrad_dnn.jit.compiling._MOST_BYTES", limit)
+        jitted = td.jit(jitted.function)
+        with td.backend.use("numpy"):
+            for n in range(kept):
+                jitted(td.zeros((300_000 + n,)))
+            with pytest.warns(UserWarning, match=f"{kept} kinds of arguments"):
+                jitted(td.zeros(400_000))
+        assert [entry.bytes for entry in jitted._entries.values()] == [pytest.approx(1_200_000, rel=0.1)] * kept
+
+
+def test_what_is_counted_of_kinds_that_come_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygrad_dnn.jit.compiling._MOST_COUNTED", 10)
+    jitted = td.jit.Jitted(lambda x, n: x * n, after=3)
+    for n in range(100):
+        assert jitted(td.tensor(2.0), n).item() == 2.0 * n
+    assert len(jitted._seen) <= 10
+    assert not jitted._entries
+
+
+def test_what_a_dropped_program_s_signature_names_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Setting:
+        __slots__ = ("rate",)  # no weak references: only the signature's own keeps its identity
+
+        def __init__(self, rate: float) -> None:
+            self.rate = rate
+
+    monkeypatch.setattr("tinygrad_dnn.jit.compiling._MOST_PROGRAMS", 2)
+    jitted = td.jit(lambda x, setting: x * setting.rate)
+    for n in range(3):
+        setting = Setting(float(n))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert [jitted(td.tensor(2.0), setting).item() for _ in range(4)] == [2.0 * n] * 4
+    assert [owner.rate for owner in jitted._owners.values()] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_collecting_garbage_goes_on_as_before(collects: bool) -> None:
+    before = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        jitted = td.jit(lambda x: x * 2)
+        jitted(td.ones(2))
+        assert gc.isenabled() is collects
+        with pytest.warns(UserWarning, match="looked at"):
+            td.jit(lambda x: x.item())(td.ones(()))
+        assert gc.isenabled() is collects
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
 def test_what_changes_at_each_call_is_not_recorded_for_ever() -> None:
     settings = types.SimpleNamespace(rate=0.0)
     jitted = td.jit(lambda x: x * settings.rate)
@@ -840,3 +912,39 @@ def test_containers_closed_over_are_watched() -> None:
     ordered["a"] = 5.0
     assert jitted(td.tensor(1.0)).item() == 11.0
     assert [*itertools.islice(queue, 3)] == [1.0, 2.0, 3.0]
+
+
+class Place:
+    """Holds a Tensor, or none."""
+
+    held: td.Tensor | None = None
+
+
+def test_an_attribute_may_hold_another_tensor_like_it_where_the_program_reads_none() -> None:
+    holder = Place()
+
+    @td.jit
+    def by_shape(x: td.Tensor) -> td.Tensor:
+        return x * 2 if holder.held is None else x * (2 + holder.held.ndim)
+
+    def after(held: td.Tensor | None) -> float:
+        holder.held = held
+        return by_shape(td.tensor(1.0)).item()
+
+    assert after(td.tensor([1.0])) == 3
+    (entry,) = by_shape._entries.values()
+    assert after(td.tensor([5.0])) == 3
+    assert [*by_shape._entries.values()] == [entry]
+    assert after(td.tensor([[5.0, 1.0]])) == 4
+    assert after(None) == 2
+    assert after(td.tensor([1.0])) == 3
+
+
+def test_an_attribute_whose_tensor_is_read_is_watched() -> None:
+    holder = Place()
+    for function in (lambda x: x * holder.held, lambda x: (x, holder.held), lambda x: (x, holder.held.detach() + 0)):
+        compiled = td.jit(function)
+        for value in (1.0, 5.0, 7.0):
+            holder.held = td.tensor([value])
+            returned = compiled(td.tensor(1.0))
+            assert (returned[1] if isinstance(returned, tuple) else returned).item() == value

@@ -74,13 +74,27 @@ def test_state_is_written_where_it_was_read() -> None:
     assert [tensor for tensor, _ in memory.states] == [w]
 
 
+def test_state_is_written_after_it_was_read() -> None:
+    w, stream = td.Variable(np.ones((3, 3))), td.random.SeedGenerator(seed=1)
+
+    def function(given: list[td.Tensor]) -> Any:
+        old = w.detach()
+        w.assign(w * 0.5)
+        first, second = stream.uniform((2, 3)), stream.uniform((2, 3))
+        return td.sum(td.exp(given[0] @ old) @ old) + first + second
+
+    memory = of(function, ROWS)
+    assert {id(tensor) for tensor, _ in memory.states} == {id(w), id(stream.state)}
+    assert memory.bound == []
+
+
 def test_state_that_is_still_read_is_not_overwritten() -> None:
     w = td.Variable(np.ones((3, 3)))
 
     def late(given: list[td.Tensor]) -> Any:
         old = w.detach()
         w.assign(w * 0.5)
-        return td.sum(td.exp(given[0] @ old) @ old)
+        return td.sum(td.exp(given[0] @ w) @ old)
 
     def turned(given: list[td.Tensor]) -> Any:
         return w.assign(w + td.transpose(w)) * 1.0 + given[0][0, 0]

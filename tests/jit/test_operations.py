@@ -80,3 +80,28 @@ def test_what_loops_cannot_do_is_called() -> None:
 def test_products_of_floats_are_products() -> None:
     assert kinds(made(lambda given: given[0] @ td.transpose(given[0]), ROWS)) == [("product", "matmul")]
     assert kinds(made(lambda given: given[0] @ td.transpose(given[0]), ROWS.astype(int))) == [("call", "matmul")]
+
+
+def test_indices_lead_further_by_the_strides_they_stand_for() -> None:
+    gather = made(lambda given: given[0][:, np.array([0, 2, 1, 1])], ROWS).operations[-1]
+    assert (gather.kind, gather.name, gather.space, gather.steps) == ("map", "gather", (2, 4), (1,))
+    assert [view.strides for view in gather.read] == [(3, 0), (0, 1)]
+
+
+def test_windows_that_overlap_are_added_and_others_are_copied() -> None:
+    def gradient(given: list[td.Tensor], stride: int) -> Any:
+        x = given[0].detach().requires_grad_()
+        td.sum(td.square(td.ops.window.windows(x, 2, stride))).backward()
+        return x.grad
+
+    images = np.ones((2, 4, 4, 3), np.float32)
+    apart, over = (made(lambda given, s=s: gradient(given, s), images).operations[-1] for s in (2, 1))
+    assert (apart.kind, apart.name) == ("map", "copy")
+    assert (over.kind, over.apart, over.space) == ("scatter", True, (2, 2, 2, 3, 3, 3))
+
+
+def test_draws_come_in_blocks() -> None:
+    stream = td.random.SeedGenerator(seed=1)
+    lowered = made(lambda given: given[0] * stream.uniform((2, 3)), ROWS)
+    assert kinds(lowered)[0] == ("draw", "philox")
+    assert lowered.operations[0].target.root.shape == (8,)

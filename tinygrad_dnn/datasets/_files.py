@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tinygrad_dnn.folders import user_cache
 
 FOLDER_VARIABLE = "TINYGRAD_DNN_DATA"
 _CHUNK = 1 << 20
@@ -51,8 +52,7 @@ class DataFile:
 def data_folder() -> Path:
     """Return the folder that holds the data sets: ``$TINYGRAD_DNN_DATA``, else the user's cache folder.
 
-    The cache folder is the platform's: ``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux, ``~/Library/Caches`` on
-    macOS, ``%LOCALAPPDATA%`` on Windows, and in it ``tinygrad_dnn``. The folder need not exist.
+    The folder need not exist; where caches are is said by ``tinygrad_dnn.folders``.
 
     >>> data_folder().is_absolute()
     True
@@ -60,16 +60,7 @@ def data_folder() -> Path:
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()
-    if sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        # The XDG specification has a relative path ignored: it would mean another folder after each chdir.
-        if not cache.is_absolute():
-            cache = Path.home() / ".cache"
-    return cache / "tinygrad_dnn"
+    return user_cache()
 
 
 def check_content(opened: BinaryIO, path: Path, expected: DataFile, remedy: str) -> None:

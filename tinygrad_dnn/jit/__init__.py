@@ -7,11 +7,13 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from tinygrad_dnn.debugging import users_place
 from tinygrad_dnn.jit.agreeing import agree
+from tinygrad_dnn.jit.checking import plainly
 from tinygrad_dnn.jit.compiling import Jitted, jit
 from tinygrad_dnn.jit.interpret import Interpreted
 from tinygrad_dnn.jit.program import Instruction, Program, Value
-from tinygrad_dnn.jit.recording import CannotRecordError, Given, Output, Recording, Settled, record, users_place
+from tinygrad_dnn.jit.recording import CannotRecordError, Given, Output, Recording, Settled, record
 from tinygrad_dnn.jit.replay import Replay
 from tinygrad_dnn.jit.simplifying import simplify
 from tinygrad_dnn.jit.watch import Watch
@@ -33,6 +35,7 @@ __all__ = [
     "Whole",
     "agree",
     "jit",
+    "plainly",
     "record",
     "simplify",
     "users_place",

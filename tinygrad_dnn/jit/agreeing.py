@@ -107,17 +107,19 @@ def agree(first: Recording, second: Recording) -> bool:
     """
     one, other = lasting(first, second), lasting(second, first)
     same: dict[int, Value] = {}
+    compared: set[int] = set()
 
     def equal(a: Any, b: Any) -> bool:
-        if not isinstance(a, Value) or not isinstance(b, Value):
-            return bool(exact(a) == exact(b))
-        if id(a) not in same:
-            same[id(a)] = b
-            if (a.shape, a.dtype, a.tensor is None) != (b.shape, b.dtype, b.tensor is None):
-                return False
-            # Each recording makes its own constants, of equal values.
-            return a.tensor is b.tensor or _equal(a.tensor, b.tensor)
-        return same[id(a)] is b
+        if type(a) is not Value or type(b) is not Value:
+            return a is b or bool(exact(a) == exact(b))
+        known = same.setdefault(id(a), b)
+        if known is not b or id(a) in compared:
+            return known is b
+        compared.add(id(a))
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        # Each recording makes its own constants, of equal values.
+        return a.tensor is b.tensor or _equal(a.tensor, b.tensor)
 
     def all_equal(a: Sequence[Any], b: Sequence[Any]) -> bool:
         return len(a) == len(b) and all(map(equal, a, b))
@@ -125,8 +127,9 @@ def agree(first: Recording, second: Recording) -> bool:
     def steps_equal(a: Instruction, b: Instruction) -> bool:
         return (
             a.primitive is b.primitive
-            and exact(a.attributes) == exact(b.attributes)
-            and all_equal((*a.inputs, a.output), (*b.inputs, b.output))
+            and (a.attributes == {} == b.attributes or exact(a.attributes) == exact(b.attributes))
+            and all_equal(a.inputs, b.inputs)
+            and equal(a.output, b.output)
         )
 
     return (

@@ -36,23 +36,24 @@ class Call:
         self.objects: list[Any] = []
         self.key = (
             self._signature((args, kwargs)), state.grad_enabled, backends.floatx(), backends.current().name,
-            *(mode() for mode in modes),
+            *[mode() for mode in modes],
         )  # fmt: skip
 
     def _signature(self, x: Any) -> Any:
         kind = type(x)
+        if isinstance(x, (list, tuple)):
+            return kind, *map(self._signature, x)
+        if isinstance(x, dict):
+            return kind, *[(exact(key), self._signature(part)) for key, part in x.items()]
         if _is_input(x):
-            places = [number for number, other in enumerate(self.given) if other is x]
+            places = [number for number, other in enumerate(self.given) if other is x] if self.given else ()
             self.given.append(x)
             if isinstance(x, np.ndarray):
                 x = Tensor._wrap(backends.current().from_host(x))
             self.tensors.append(x)
-            signature = kind, x.data.shape, x.data.dtype, x.backend.name, x._requires_grad, x.is_leaf, *places
-            return signature if x._logits is None else (signature, x._logits[0], self._signature(x._logits[1]))
-        if isinstance(x, (list, tuple)):
-            return kind, *map(self._signature, x)
-        if isinstance(x, dict):
-            return kind, *((exact(key), self._signature(part)) for key, part in x.items())
+            data, logits = x.data, x._logits
+            signature = kind, data.shape, data.dtype, type(data), x._requires_grad, x._primitive is None, *places
+            return signature if logits is None else (signature, logits[0], self._signature(logits[1]))
         described = exact(x)
         if described == (kind, id(x)):
             self.objects.append(x)

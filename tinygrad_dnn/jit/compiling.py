@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import importlib.util
 import os
 import random
@@ -12,15 +14,17 @@ import types
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_dnn.debugging import CHECK
 from tinygrad_dnn.graph import state
 from tinygrad_dnn.jit.agreeing import recorded_twice, reproduces
 from tinygrad_dnn.jit.calls import Call, Run
+from tinygrad_dnn.jit.checking import answer, plainly
 from tinygrad_dnn.jit.interpret import Interpreted
 from tinygrad_dnn.jit.program import Program
 from tinygrad_dnn.jit.recording import CannotRecordError, Recording, Settled
@@ -29,8 +33,15 @@ from tinygrad_dnn.jit.simplifying import simplify
 from tinygrad_dnn.jit.watch import Watch
 from tinygrad_dnn.tensor import Tensor
 
-# With more, the function is called with something that differs each time, and recording costs more than it gains.
+# So many programs are kept, and beyond a few only while their temporary values take fewer bytes than this. With more,
+# recording may cost more than it gains, as where something differs at each call: a kind of call then has to come as
+# often as there may be programs before it takes the place of the one that was not used for longest.
 _MOST_PROGRAMS = 64
+_A_FEW = 4
+_MOST_BYTES = 2**30
+
+# Of so many kinds it is counted how often they come.
+_MOST_COUNTED = 4096
 
 # So often in a row a recording may be of no use for more than one call.
 _MOST_WASTED = 4
@@ -55,6 +66,7 @@ class _Entry:
         calls: How many calls it has answered.
         wasted: How many entries before it, without a break, were of no use.
         looked_at: The moment since which its watch has been looked at.
+        used: How many calls of any kind had been made when it was last used.
     """
 
     recording: Recording | None = None
@@ -68,12 +80,31 @@ class _Entry:
     calls: int = 0
     wasted: int = 0
     looked_at: object | None = None
+    used: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it keeps for temporary values."""
+        found: int = getattr(self.run, "temporary_bytes", 0) or getattr(self.run, "arena_bytes", 0)
+        return found
 
     def holds(self) -> bool:
         """Tell whether nothing has changed that it depends on."""
         if self.again or self.watch is None:
             return not self.again
         return all(tensor._grad is gradient for tensor, gradient in self.gradients) and self.watch.same()
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for cycles: next to nothing of what is recorded is garbage, and each look is at all."""
+    looks = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if looks:
+            gc.enable()
 
 
 class Jitted:
@@ -90,7 +121,7 @@ class Jitted:
         (Tensor([2.], dtype=float32), 6)
     """
 
-    _unwatched: ClassVar = frozenset({"_entries", "_owners", "_seen", "_warned", "_lock"})
+    _unwatched: ClassVar = frozenset({"_entries", "_owners", "_seen", "_answered", "_warned", "_lock"})
 
     def __init__(self, function: Callable[..., Any], native: bool = False, after: int = 0) -> None:
         functools.update_wrapper(self, function, updated=())  # what an object holds is its own
@@ -100,6 +131,7 @@ class Jitted:
         self._seen: Counter[Any] = Counter()
         self._entries: dict[Any, _Entry] = {}
         self._owners: dict[int, Any] = {}  # the objects that signatures name by identity
+        self._answered = 0
         self._warned = False
         self._lock = threading.Lock()
 
@@ -121,11 +153,11 @@ class Jitted:
             args: The arguments by position.
             kwargs: The arguments by name.
         """
-        if state.recorder is not None:
+        if state.recorder is not None and state.recorder is not CHECK:
             return self.function(*args, **kwargs)
         call = Call(args, kwargs)
         if self._waits(call):
-            return self.function(*args, **kwargs)
+            return plainly(self.function, *args, **kwargs)
         with self._lock:
             entry = self._entries.get(call.key)
             looks = moment is None or entry is None or entry.looked_at is not moment
@@ -135,23 +167,39 @@ class Jitted:
                     return settled.returned
             entry.looked_at = moment
             entry.calls += 1
+            self._answered += 1
+            entry.used = self._answered
             # A Tensor that the function also knows by another name may be changed there, and read as an argument.
             if entry.run is not None and entry.recording is not None and entry.changed.isdisjoint(map(id, call.given)):
-                return call.answer(entry.recording, entry.run)
-        return self.function(*args, **kwargs)
+                return answer(call, self.function, entry.recording, entry.run)
+        return plainly(self.function, *args, **kwargs)
 
     def _waits(self, call: Call) -> bool:
         """Tell whether a call is too early to be recorded, and count it."""
-        if call.key in self._entries or self._seen[call.key] >= self.after:
+        if call.key in self._entries:
             return False
-        self._seen[call.key] += 1
+        is_full = self._is_full()
+        came = self._seen[call.key]
+        if came >= (max(self.after, _MOST_PROGRAMS) if is_full else self.after):
+            return False
+        if is_full:
+            self._warn(
+                f"it was called with {len(self._entries)} kinds of arguments, and this one has not come "
+                f"{_MOST_PROGRAMS} times: let a Tensor hold a number that changes"
+            )
+        if len(self._seen) >= _MOST_COUNTED:
+            self._seen.clear()
+        self._seen[call.key] = came + 1
         return True
+
+    def _is_full(self) -> bool:
+        """Tell whether another program is one too many."""
+        entries = list(self._entries.values())
+        held = sum(entry.bytes for entry in entries)
+        return len(entries) >= _MOST_PROGRAMS or (len(entries) >= _A_FEW and held >= _MOST_BYTES)
 
     def _recorded(self, call: Call, old: _Entry | None) -> tuple[_Entry, Settled | None]:
         """Record the function for a call; return what is known now, and the call itself if it was made on the way."""
-        if old is None and len(self._entries) >= _MOST_PROGRAMS:
-            self._warn(f"it was called with {_MOST_PROGRAMS} kinds of arguments")
-            return _Entry(), None
         useless = old is not None and (old.run is None or old.calls <= 1)
         entry = _Entry(wasted=old.wasted + 1 if old is not None and useless else 0)
         changed = old.watch.changes() if old is not None and old.watch is not None else []
@@ -181,6 +229,7 @@ class Jitted:
         self._keep(call, entry)
         return entry, settled if entry.run is None else None
 
+    @_uncollected()
     def _fill(self, entry: _Entry, call: Call, settled: Settled) -> None:
         """Record the function twice; a program that does what the call did goes into the entry."""
         assert entry.watch is not None
@@ -195,6 +244,7 @@ class Jitted:
         if recording.left:
             apart = [(attributes.get(), key) for attributes, key, _ in recording.left]
             entry.watch = Watch(self.function, *call.objects, *_CHANCE, apart=apart)
+        entry.watch.loosen([value.tensor for value in recording.program.held if value.tensor is not None])
         entry.changed = frozenset(id(tensor) for tensor, _ in recording.program.updates)
         if recording.assigned:
             entry.changed |= {id(value.tensor) for value in recording.program.held}
@@ -202,8 +252,14 @@ class Jitted:
 
     def _keep(self, call: Call, entry: _Entry) -> None:
         """Remember an entry for as long as the objects live that its signature names by their identity."""
-        self._entries[call.key] = entry
         entries, owners = self._entries, self._owners
+        while call.key not in entries and self._is_full():
+            oldest, _ = min(list(entries.items()), key=lambda item: item[1].used)
+            entries.pop(oldest, None)
+            for identity in [x for x in list(owners) if not any(_names(key, x) for key in list(entries))]:
+                owners.pop(identity, None)
+        entries[call.key] = entry
+        self._seen.pop(call.key, None)
         for given in call.objects:
             if id(given) not in owners:
                 try:
@@ -243,12 +299,17 @@ def jit(function: Callable[..., Any], native: bool = False) -> Jitted:
     A function that looks at values (``item``, ``if tensor:``, ``numpy``), or changes what Python holds (a counter, a
     list, an attribute), cannot be a program: it runs as it is, and a warning says why and where.
 
+    The programs of 64 kinds of calls are kept; of fewer, but at least four, if their temporary values take a GiB. Each
+    further kind runs as it is until it has come 64 times, and then takes the place of that not used for longest.
+
     Args:
         function: Takes and returns Tensors, arrays, numbers, and lists, tuples and dicts of them. An object among the
             arguments, a Variable too, has programs of its own.
         native: Turn programs into machine code, with loops fused and work split over two cores. That needs llvmlite
             (``pip install "tinygrad-dnn[jit]"``) and Tensors on the host; otherwise they are run as NumPy calls, which
             are bit-equal to the function. Machine code rounds otherwise: by some 1e-5 of a result's size in float32.
+            It is kept among the user's caches for later processes, or where the environment variable
+            TINYGRAD_DNN_CACHE says, unless that is "off".
 
     Example:
         >>> w = td.Variable([1.0, 2.0], trainable=True)

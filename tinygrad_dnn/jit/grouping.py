@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tinygrad_dnn.jit.operations import Operation
+from tinygrad_dnn.jit.operations import LOOPS, Operation
 from tinygrad_dnn.jit.views import View
 
 
@@ -24,9 +24,9 @@ class Group:
 
     @property
     def kind(self) -> str:
-        """"loop", "product" or "call"."""
+        """"loop", "product", "convolution" or "call"."""
         kind = self.operations[0].kind
-        return kind if kind in ("product", "call") else "loop"
+        return "loop" if kind in LOOPS else kind
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -50,12 +50,13 @@ def group(operations: Sequence[Operation]) -> list[Group]:
     from what is kept anyway need not be kept as well.
 
     Calls come as early as they can, with what they need; all else follows the last of them. So what a call may raise
-    comes before any state is written.
+    comes before any state is written. What nobody reads any more, and could be written over what others read, comes
+    after these.
     """
     links = _Links(operations)
     stages = _stages(operations, links)
     _move_late(operations, links, stages)
-    return _calls_first(_gathered(operations, links, stages), links)
+    return _updates_late(_calls_first(_gathered(operations, links, stages), links), links)
 
 
 class _Links:
@@ -79,8 +80,9 @@ def softly(writer: Operation, view: View, reader: Operation) -> bool:
     """Tell whether a reader reads through a view just what a writer makes at the same place of one loop."""
     return (
         writer.kind == "map"
-        and reader.kind in ("map", "reduce")
+        and reader.kind in LOOPS
         and writer.target == view
+        and not (reader.name == "gather" and view is reader.sources[0])
     )
 
 
@@ -135,4 +137,19 @@ def _calls_first(groups: list[Group], links: _Links) -> list[Group]:
     for one in groups:
         if id(one) not in needed:
             one.stage += distance
+    return sorted(groups, key=lambda x: x.stage)
+
+
+def _updates_late(groups: list[Group], links: _Links) -> list[Group]:
+    """Move groups that write over what others read behind these, unless somebody waits for them."""
+    readers: dict[int, list[Group]] = defaultdict(list)
+    for one in groups:
+        for operation in one.operations:
+            for view in operation.read:
+                readers[id(view.root)].append(one)
+    for one in groups:
+        inside = {id(operation) for operation in one.operations}
+        if all(id(x) in inside for operation in one.operations for x, _ in links.behind[id(operation)]):
+            others = [x.stage for y in one.operations if y.over for x in readers[id(y.over)] if x is not one]
+            one.stage = max(one.stage, *(stage + 1 for stage in others), 0)
     return sorted(groups, key=lambda x: x.stage)

@@ -28,9 +28,9 @@ class Interpreted:
         done_with: list[list[Value]] = []
         needed = {id(value) for value in program.ends()}
         for step in reversed(program.instructions):
-            last = {id(x): x for x in step.sources if id(x) not in needed}
-            needed |= set(last)
-            done_with.append(list(last.values()))
+            last = [x for x in step.inputs if type(x) is Value and id(x) not in needed]
+            needed.update(map(id, last))
+            done_with.append(last)
         self._done_with = done_with[::-1]
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
@@ -44,7 +44,7 @@ class Interpreted:
             made = step.primitive.forward(xp, *given, **step.attributes)
             arrays[id(step.output)] = made if type(made) is xp.array_type else xp.asarray(made)
             for value in done_with:
-                del arrays[id(value)]
+                arrays.pop(id(value), None)  # an instruction may read it twice
         ends = [(tensor, arrays[id(value)]) for tensor, value in self.program.updates]
         for tensor, array in ends:
             assigned_now(tensor, array)

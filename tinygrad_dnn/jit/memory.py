@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -162,7 +163,8 @@ def _place_temporaries(memory: Memory, uses: _Uses) -> None:
     Groups of one stage may be run at the same time, so a piece is free from the stage after.
     """
     end_of_all = 1 + max((group.stage for found in uses.writes.values() for group, _ in found), default=0)
-    taken: list[tuple[int, int, int]] = []  # start, end, and the last stage that needs it
+    taken: list[tuple[int, int, int]] = []  # start, end, and the last stage that needs it, in order
+    stage = -1
     for key, found in sorted(uses.writes.items(), key=lambda item: min(group.stage for group, _ in item[1])):
         if key in memory.places:
             continue
@@ -174,12 +176,15 @@ def _place_temporaries(memory: Memory, uses: _Uses) -> None:
         first = min(group.stage for group, _ in found)
         last = max((x.stage for x in (*readers, *(group for group, _ in found))), default=first)
         size = -(-max(root.size * root.dtype.itemsize, 1) // ALIGNMENT) * ALIGNMENT
-        taken = sorted(piece for piece in taken if piece[2] >= first)
+        if first != stage:
+            taken = [piece for piece in taken if piece[2] >= first]
+            stage = first
         start = 0
         for begin, end, _ in taken:
             if begin - start >= size:
                 break
-            start = max(start, end)
-        taken.append((start, start + size, end_of_all if key in uses.ends else last))
+            if end > start:
+                start = end
+        bisect.insort(taken, (start, start + size, end_of_all if key in uses.ends else last))
         memory.places[key] = Place(ARENA, start)
         memory.arena_bytes = max(memory.arena_bytes, start + size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +41,7 @@ class Value:
     @property
     def size(self) -> int:
         """How many elements it has."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def __repr__(self) -> str:
         return f"{self.name or 'value'}: {self.dtype.name}{list(self.shape)}"
@@ -100,18 +101,12 @@ class Program:
     def held(self) -> list[Value]:
         """The values that Tensors hold at the start, in the order of their first use."""
         found: dict[int, Value] = {}
-        for value in self.values():
-            if value.tensor is not None:
-                found.setdefault(id(value), value)
+        for step in self.instructions:
+            for x in step.inputs:
+                if type(x) is Value and x.tensor is not None:
+                    found[id(x)] = x
+        found.update((id(x), x) for x in self.ends() if x.tensor is not None)
         return list(found.values())
-
-    def values(self) -> Iterator[Value]:
-        """Yield every value where it is used or made; one may come several times."""
-        yield from self.inputs
-        for instruction in self.instructions:
-            yield from instruction.sources
-            yield instruction.output
-        yield from self.ends()
 
     def ends(self) -> Iterator[Value]:
         """Yield the values that are wanted at the end: those returned, and those that Tensors are to hold."""
@@ -148,7 +143,7 @@ class Program:
 
 
 # Two of them that print alike are alike.
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice, np.dtype, type(Ellipsis))
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis)})
 
 
 def exact(x: Any) -> Any:
@@ -167,10 +162,10 @@ def exact(x: Any) -> Any:
         return np.dtype, x.str
     if isinstance(x, np.generic) and x.dtype.kind in "fiubc":
         return kind, x.tobytes()
-    if kind in (list, tuple):
+    if kind is list or kind is tuple:
         return kind, *map(exact, x)
     if kind is dict:
-        return kind, *((exact(key), exact(value)) for key, value in x.items())
+        return kind, *[(exact(key), exact(value)) for key, value in x.items()]
     return kind, id(x)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import linecache
+import functools
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dnn import nested
 from tinygrad_dnn.autograd import is_freed
+from tinygrad_dnn.debugging import CHECK, users_place
 from tinygrad_dnn.graph import Primitive, state
 from tinygrad_dnn.jit.program import Instruction, Program, Value
 from tinygrad_dnn.jit.watch import Attributes, Watch
@@ -22,7 +22,8 @@ from tinygrad_dnn.ops import random
 from tinygrad_dnn.ops.cast import ASSIGN
 from tinygrad_dnn.tensor import Tensor, Variable
 
-_PACKAGE = str(Path(__file__).parents[1]) + "/"
+# So many elements are worth being told of when they are gone.
+_LARGE = 4096
 
 
 class CannotRecordError(Exception):
@@ -137,6 +138,7 @@ class Settled(Kept):
     def __init__(self, call: Callable[[], Any]) -> None:
         super().__init__()
         before = state.recorder
+        self._check = before if before is CHECK else None
         state.recorder = self
         try:
             self.returned = call()
@@ -149,7 +151,9 @@ class Settled(Kept):
         self._graded = [(target, target._grad) for target, _ in self._gradients.values()]
 
     def applied(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], out: Tensor) -> None:
-        """Note an assignment."""
+        """Note an assignment; under ``debug_nans`` look at the result."""
+        if self._check is not None:
+            self._check.applied(primitive, inputs, attributes, out)
         if primitive is ASSIGN:
             self.keep(inputs[0])
 
@@ -228,6 +232,7 @@ class _Recorder(Kept):
         self.assigned: dict[int, Tensor] = {}
         self.read_from: set[int] = set()
         self.alive: list[Any] = []  # or another object could take the identity of one that is gone
+        self.watched: list[weakref.ref[Any]] = []  # or what is gone is forgotten
         self.refusal: CannotRecordError | None = None
         self.inputs: list[Value] = []
         self.arguments: list[Tensor] = []
@@ -242,15 +247,26 @@ class _Recorder(Kept):
             self.inputs.append(self._made(own))
 
     def _made(self, x: Tensor) -> Value:
-        value = Value(x.shape, x.dtype)
-        self.arrays[id(x.data)] = value
-        self.alive.append(x.data)
+        data = x.data
+        value = Value(data.shape, data.dtype)
+        self.arrays[id(data)] = value
+        if data.size < _LARGE or not self._watches(data, self.arrays):
+            self.alive.append(data)
         return self._is(x, value)
 
     def _is(self, x: Tensor, value: Value) -> Value:
         self.values[id(x)] = value
-        self.alive.append(x)
+        if x.data.size < _LARGE or not self._watches(x, self.values):
+            self.alive.append(x)
         return value
+
+    def _watches(self, x: Any, known: dict[int, Value]) -> bool:
+        """Let it be forgotten when it goes, if that can be told: all values of a step at once would fill the memory."""
+        try:
+            self.watched.append(weakref.ref(x, functools.partial(known.pop, id(x))))
+        except TypeError:
+            return False
+        return True
 
     def value_of(self, x: Tensor) -> Value:
         """Return the value that a Tensor holds now."""
@@ -270,9 +286,15 @@ class _Recorder(Kept):
             self.assigned[id(target)] = target
             self.keep(target)
             return
-        self.read_from.update(id(x) for x in inputs if isinstance(x, Tensor))
-        sources = tuple(self.value_of(x) if isinstance(x, Tensor) else x for x in inputs)
-        self.instructions.append(Instruction(primitive, sources, attributes, self._made(out)))
+        values, read_from = self.values, self.read_from
+        sources: list[Any] = []
+        for x in inputs:
+            if isinstance(x, Tensor):
+                read_from.add(id(x))
+                sources.append(values.get(id(x)) or self.value_of(x))
+            else:
+                sources.append(x)
+        self.instructions.append(Instruction(primitive, tuple(sources), attributes, self._made(out)))
 
     def shared(self, source: Tensor, new: Tensor) -> None:
         """Note that another Tensor holds the same value."""
@@ -335,31 +357,3 @@ class _Recorder(Kept):
 
     def _is_made(self, x: Any) -> bool:
         return isinstance(x, Tensor) and not isinstance(x, Variable) and id(x) in self.values
-
-
-def users_place(frames: Iterable[tuple[FrameType, int]]) -> str:
-    """Return the first of some frames that is outside of the package, as a message names it, or an empty text.
-
-    Args:
-        frames: Frames with their lines, the innermost first.
-
-    Example:
-        >>> import sys
-        >>> td.jit.users_place([(sys._getframe(), 1)])[:2]
-        ' ('
-    """
-    for frame, line in frames:
-        file = frame.f_code.co_filename
-        if not file.startswith(_PACKAGE):
-            text = linecache.getline(file, line).strip()
-            return f" ({file}, line {line}{': ' + text if text else ''}{_plugin(frame)})"
-    return ""
-
-
-def _plugin(frame: FrameType) -> str:
-    """Return which plugin a frame's module belongs to, as a message names it, or an empty text."""
-    for registered in list(frame.f_globals.values()):
-        origin = getattr(registered, "__tinygrad_dnn_origin__", None)
-        if origin is not None and getattr(registered, "__module__", None) == frame.f_globals.get("__name__"):
-            return f"; plugin {origin.distribution}" if origin.distribution != "local" else ""
-    return ""

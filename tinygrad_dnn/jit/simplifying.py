@@ -25,25 +25,24 @@ def without_repeats(program: Program) -> Program:
     """Return the program with one instruction for all that do the same to the same values."""
     made: dict[Any, Value] = {}
     stands_for: dict[int, Value] = {}
-
-    def new(x: Any) -> Any:
-        return stands_for.get(id(x), x)
-
     instructions = []
     for step in program.instructions:
-        inputs = tuple(new(x) for x in step.inputs)
-        given = tuple(id(x) if isinstance(x, Value) else exact(x) for x in inputs)
-        key = (step.primitive, given, exact(step.attributes), step.output.dtype)
-        if key in made:
-            stands_for[id(step.output)] = made[key]
+        inputs = step.inputs
+        if any(id(x) in stands_for for x in inputs):
+            inputs = tuple(stands_for.get(id(x), x) for x in inputs)
+            step = Instruction(step.primitive, inputs, step.attributes, step.output)
+        given = tuple([id(x) if type(x) is Value else exact(x) for x in inputs])
+        attributes = exact(step.attributes) if step.attributes else None
+        first = made.setdefault((step.primitive, given, attributes, step.output.dtype), step.output)
+        if first is step.output:
+            instructions.append(step)
         else:
-            made[key] = step.output
-            instructions.append(Instruction(step.primitive, inputs, step.attributes, step.output))
+            stands_for[id(step.output)] = first
     return Program(
         program.inputs,
         instructions,
-        [new(value) for value in program.outputs],
-        [(tensor, new(value)) for tensor, value in program.updates],
+        [stands_for.get(id(value), value) for value in program.outputs],
+        [(tensor, stands_for.get(id(value), value)) for tensor, value in program.updates],
     )
 
 

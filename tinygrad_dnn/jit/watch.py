@@ -9,21 +9,21 @@ import random
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dnn.backend import Backend
 from tinygrad_dnn.graph import Primitive
+from tinygrad_dnn.tensor import Tensor
 
 # Longer lists and arrays are watched by their length alone: such are data.
 _LONG = 10_000
 
 # Nothing in them can be changed, or nothing of that is a function's business.
-_ATOMS = (
-    type(None), bool, int, float, complex, str, bytes, range, slice, np.generic, np.dtype, np.ufunc, Primitive, Backend,
-)  # fmt: skip
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, slice})
+_ATOMS = (*_PLAIN, np.generic, np.dtype, np.ufunc, Primitive, Backend)
 
 # Their classes, functions and global names stay as they are.
 _SETTLED_MODULES = sys.stdlib_module_names | {"numpy", "tinygrad_dnn"}
@@ -65,7 +65,7 @@ class Watch:
         pending = [(root, getattr(root, "__name__", type(root).__name__)) for root in roots]
         while pending:
             value, name = pending.pop()
-            if isinstance(value, _ATOMS) or id(value) in seen:
+            if id(value) in seen or isinstance(value, _ATOMS):
                 continue
             seen[id(value)] = value
             pending.extend(self._inside(value, name))
@@ -102,21 +102,21 @@ class Watch:
         elif isinstance(value, weakref.ref):
             yield value(), name
         elif isinstance(value, dict):
-            yield from self._watch_list(value, name, [(part, f"{name}[{key!r}]") for key, part in value.items()])
+            yield from self._watch_list(value, name, value.items())
         elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
-            yield from self._watch_list(value, name, [(part, f"{name}[{i}]") for i, part in enumerate(value)])
+            yield from self._watch_list(value, name, enumerate(value))
         if hasattr(value, "__dict__"):
             yield from self._watch_attributes(value, getattr(type(value), "_unwatched", frozenset()), name)
         if not _is_settled(type(value)) and any(_slots_of(kind) for kind in type(value).__mro__):
             yield from self._watch_attributes(_Slots(value), (), name)
 
-    def _watch_list(self, value: Any, name: str, parts: list[tuple[Any, str]]) -> list[tuple[Any, str]]:
-        if len(parts) > _LONG:
-            self._lengths.append((value, len(parts), name))
+    def _watch_list(self, value: Any, name: str, parts: Iterable[tuple[Any, Any]]) -> list[tuple[Any, str]]:
+        if len(value) > _LONG:
+            self._lengths.append((value, len(value), name))
             return []
         if not isinstance(value, (tuple, frozenset)):
             self._lists.append((value, _items(value), name))
-        return parts
+        return [(part, f"{name}[{key!r}]") for key, part in parts if type(part) not in _PLAIN]
 
     def _of_function(self, function: types.FunctionType, name: str) -> Iterator[tuple[Any, str]]:
         modules = []
@@ -148,9 +148,18 @@ class Watch:
                 yield from self._of_namespace(value, used, place, (*within, value))
 
     def _watch_attributes(self, holder: Any, left_out: Any, name: str) -> Iterator[tuple[Any, str]]:
-        watched = Attributes(holder, {*left_out, *self._apart.get(id(holder), ())}, name)
+        apart = self._apart.get(id(holder))
+        watched = Attributes(holder, {*left_out, *apart} if apart else left_out, name)
         self._attributes.append(watched)
-        yield from ((value, watched.prefix + key) for key, value in watched.pairs())
+        yield from [(value, watched.prefix + key) for key, value in watched.pairs() if type(value) not in _PLAIN]
+
+    def loosen(self, read: Sequence[Tensor]) -> None:
+        """Let attributes that hold a Tensor which is not among those read hold another one like it.
+
+        Such are left by other steps: an optimizer's correction of its moments means nothing to an evaluation.
+        """
+        for attributes in self._attributes:
+            attributes.loosen({id(tensor) for tensor in read})
 
     def same(self) -> bool:
         """Tell whether everything is as it was."""
@@ -165,13 +174,15 @@ class Watch:
 
     def changes(self) -> list[str]:
         """Return the places that are not as they were, by name; generators that were drawn from are among them."""
+        if self.same() and all(_equal(_drawn(generator), drawn) for generator, drawn, _ in self._generators):
+            return []
         found = [place for attributes in self._attributes for place in attributes.changes()]
         found += [name for value, items, name in self._lists if not _are(_items(value), items)]
         found += [name for value, length, name in self._lengths if len(value) != length]
         found += [name for cell, content, name in self._cells if _content(cell) is not content]
         found += [name for function, parts, name in self._functions if not _are(_parts(function), parts)]
         found += [name for array, content, name in self._arrays if array.tobytes() != content]
-        found += [name for generator, drawn, name in self._generators if repr(_drawn(generator)) != repr(drawn)]
+        found += [name for generator, drawn, name in self._generators if not _equal(_drawn(generator), drawn)]
         return [*dict.fromkeys(found)]
 
     def objects(self) -> list[Any]:
@@ -228,6 +239,7 @@ class Attributes:
         self.prefix = f"{name}." if name else ""
         values = vars(holder)
         self.kind = type(holder)
+        self.loose: dict[str, Any] = {}
         self.keys = tuple(key for key in values if key not in left_out)
         self.get_values = _getter(self.keys)
         self.values = self.get_values(values)
@@ -248,9 +260,21 @@ class Attributes:
             holder = self.get()
             now = holder.__dict__
             alike = type(holder) is self.kind and (self.count < 0 or len(now) == self.count)
-            return alike and _are(self.get_values(now), self.values)
+            if not alike or _are(self.get_values(now), self.values):
+                return alike
+            return all(now[key] is value or self.allows(key, now[key]) for key, value in self.pairs())
         except (AttributeError, KeyError):  # it is gone, or lacks an attribute
             return False
+
+    def loosen(self, read: set[int]) -> None:
+        """Note of Tensors that are not among those read what another one has to be like."""
+        self.loose = {
+            key: _kind(value) for key, value in self.pairs() if type(value) is Tensor and id(value) not in read
+        }
+
+    def allows(self, key: str, now: Any) -> bool:
+        """Tell whether one of them may hold something else."""
+        return type(now) is Tensor and self.loose.get(key) == _kind(now)
 
     def _added(self) -> list[str]:
         if self.count < 0:
@@ -260,7 +284,11 @@ class Attributes:
     def changes(self) -> list[str]:
         """Return the names of those that do not."""
         now = getattr(self.get(), "__dict__", {})
-        changed = [key for key, value in self.pairs() if now.get(key, _MISSING) is not value]
+        changed = [
+            key
+            for key, value in self.pairs()
+            if (held := now.get(key, _MISSING)) is not value and not self.allows(key, held)
+        ]
         of_class = [] if type(self.get()) is self.kind else ["__class__"]
         return [self.prefix + key for key in changed + self._added() + of_class]
 
@@ -336,6 +364,10 @@ def _parts(function: Any) -> tuple[Any, ...]:
     return function.__code__, function.__defaults__, function.__kwdefaults__
 
 
+def _kind(x: Tensor) -> tuple[Any, ...]:
+    return x.data.shape, x.data.dtype, x.backend.name, x._requires_grad, x._primitive is None, x._logits is None
+
+
 def _is_number(x: Any) -> bool:
     return isinstance(x, (int, float)) and not isinstance(x, bool)
 
@@ -372,6 +404,15 @@ def _drawn(generator: Any) -> Any:
     if isinstance(generator, random.Random):
         return generator.getstate()
     return generator.bit_generator.state if isinstance(generator, np.random.Generator) else generator.get_state()
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Tell whether two states of a generator are the same."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else bool(a == b)
 
 
 def _put_back(generator: Any, drawn: Any) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any
+
+# What the module signal wraps, and slows down by a look at whether each handler is one that has a name.
+_signal: Any = importlib.import_module("_signal")
 
 
 class Whole:
@@ -20,10 +24,10 @@ class Whole:
         self._asked: tuple[int, FrameType | None] | None = None
         self._previous: Any = None
         if threading.current_thread() is threading.main_thread():
-            previous = signal.getsignal(signal.SIGINT)
+            previous = _signal.getsignal(signal.SIGINT)
             if callable(previous):
                 self._previous = previous
-                signal.signal(signal.SIGINT, self._note)
+                _signal.signal(signal.SIGINT, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._asked = number, frame
@@ -32,6 +36,6 @@ class Whole:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+            _signal.signal(signal.SIGINT, self._previous)
             if self._asked is not None:
                 self._previous(*self._asked)

@@ -132,3 +132,30 @@ def test_extremes_and_comparisons_of_nan() -> None:
         ]  # fmt: skip
 
     compare(function, [x], [], 0)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint8", "uint64"])
+def test_remainders_of_integers(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    numbers = np.array([0, 1, 2, 3, 7, 100, limits.max, limits.min, limits.min + 1], dtype)
+    divisors = np.array([1, 2, 3, 7, 100, limits.max, limits.min, limits.max - 1, 0], dtype)
+    signed = [np.array([-1, -2, -3], dtype)] if dtype.startswith("i") else []
+    divisors = np.concatenate([divisors, *signed])
+    with np.errstate(all="ignore"):
+        run = compare(
+            lambda given: [given[0] % given[1], given[0] % 3, given[0] // given[1], given[0] // 3],
+            [numbers[:, None], divisors], [], 0,
+        )  # fmt: skip
+    assert not run.calls
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_whole_quotients_of_floats(dtype: str) -> None:
+    special = [np.nan, np.inf, 0.0, 1.0, 0.1, 0.3, 0.7, 2.5, 1e-40, 1e15, 7.0]
+    x = np.array([*special, *(-x for x in special)], dtype)
+    with np.errstate(all="ignore"):
+        run = compare(lambda given: [given[0] // given[1], given[0] % given[1]], [x[:, None], x], [], 0)
+        program = record(lambda given: given[0] // given[1], [td.tensor(x), td.tensor(x)]).program
+        (found,) = native.lower(program)([x, x])
+    assert not run.calls
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(np.floor_divide(x, x)))

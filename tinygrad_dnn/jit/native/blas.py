@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn.jit.operations import Operation
-from tinygrad_dnn.jit.views import View
+from tinygrad_dnn.jit.program import Value
+from tinygrad_dnn.jit.views import View, row_major, whole
 
 PLAIN, TRANSPOSED = 111, 112
 """CBLAS's numbers."""
@@ -95,6 +96,30 @@ def product(operation: Operation) -> Product | None:
         (left[0], right[0]), (rows, columns, inner), (left[1], right[1], columns), count,
         (distances[0], distances[1], distances[2]), (x.offset, y.offset, z.offset),
     )  # fmt: skip
+
+
+def copies(operation: Operation) -> list[Operation]:
+    """Let a product read copies of its operands if BLAS can do it then; return what makes them, nothing if it cannot.
+
+    First what does not lie together is copied as it is, then, if need be, each stack is written out.
+    """
+    given = operation.sources
+    batch = operation.target.shape[:-2]
+    for shape_of in (lambda x: x.shape, lambda x: (*batch, *x.shape[-2:])):
+        made = []
+        sources = []
+        for x in given:
+            x = x.broadcast_to(shape_of(x))
+            if x.strides != row_major(x.shape):
+                copy = whole(Value(x.shape, x.root.dtype))
+                made.append(Operation("map", "copy", (x.squeezed(),), copy.squeezed(), operation.instruction))
+                x = copy
+            sources.append(x)
+        operation.sources = tuple(sources)
+        if product(operation) is not None:
+            return made
+    operation.sources = given
+    return []
 
 
 def _merge(lengths: list[int], strides: Sequence[list[int]]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from tinygrad_dnn.jit.native import parallel
+from tinygrad_dnn.jit.native import cache, parallel
 from tinygrad_dnn.jit.native.kernel import LONG_SUM, LOOP, NAME, Kernel
 
 # What runs a list of (function, arguments, low, high), and the loop over a stack of matrix products. A function for
@@ -86,43 +86,47 @@ done:
 """
 
 
+# Whatever of a machine code's making neither its text nor LLVM's version tells: the number of the way it is made.
+_FORMAT = 1
+
+
 class Compiler:
-    """Machine code for kernels, kept for the life of the process.
+    """Machine code for kernels, kept for the life of the process, and on disk for the next one.
 
     Attributes:
         run_list: Calls, for (table, records, count), each record's function with its arguments.
         run_stages: Runs stages in two threads.
         help: The address of what the second thread runs.
-        compiled: How many different kernels have been compiled.
+        compiled: How many different kernels there is machine code for.
+        optimised: How many times LLVM has made machine code; other code was found on disk.
     """
 
     def __init__(self) -> None:
+        import llvmlite
         from llvmlite import binding
 
         self._llvm: Any = binding
+        self._version = f"LLVM {'.'.join(map(str, binding.llvm_version_info))} in llvmlite {llvmlite.__version__}"
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
-        target = binding.Target.from_default_triple()
-        self._machine = target.create_target_machine(
-            cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=2, jit=True
-        )
+        self._cpu = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
         self._lock = threading.Lock()
         self._addresses: dict[str, int] = {}
         self._engines: list[Any] = []  # the code goes when its engine does
+        self.optimised = 0
         self._resolve_mathematics()
-        engine = self._engine(_RUNTIME + parallel.runtime() + _products("float") + _products("double"))
+        # It is but called and waits: what LLVM's optimisation takes longer it would not gain in thousands of steps.
+        address_of = self._code(_RUNTIME + parallel.runtime() + _products("float") + _products("double"), level=0)
         kind: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-        self.run_list = kind(engine.get_function_address("run_list"))
+        self.run_list = kind(address_of("run_list"))
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
-        self.run_stages = kind(engine.get_function_address("run_stages"))
-        self.help: int = engine.get_function_address("help")
-        self._products: dict[str, int] = {
-            name: engine.get_function_address(f"products_{name}") for name in ("float", "double")
-        }
+        self.run_stages = kind(address_of("run_stages"))
+        self.help: int = address_of("help")
+        self._products: dict[str, int] = {name: address_of(f"products_{name}") for name in ("float", "double")}
 
     @property
     def compiled(self) -> int:
-        """How many different kernels have been compiled."""
+        """How many different kernels there is machine code for."""
         return len(self._addresses)
 
     def products(self, kind: str) -> int:
@@ -130,32 +134,57 @@ class Compiler:
         return self._products[kind]
 
     def addresses(self, kernels: Iterable[Kernel]) -> list[int]:
-        """Return the address of each kernel's code, compiling what is new in one go."""
+        """Return the address of each kernel's code, making that of all new ones in one go."""
         wanted = list(kernels)
         with self._lock:
             new = {kernel.text: kernel for kernel in wanted if kernel.text not in self._addresses}
             if new:
-                engine = self._engine(_module(list(new.values())))
+                address_of = self._code(_module(list(new.values())), level=2)
                 for number, text in enumerate(new):
-                    self._addresses[text] = engine.get_function_address(f"kernel{number}")
+                    self._addresses[text] = address_of(f"kernel{number}")
             return [self._addresses[kernel.text] for kernel in wanted]
 
-    def _engine(self, text: str) -> Any:
+    def _code(self, text: str, level: int) -> Callable[[str], int]:
+        """Return what tells the addresses of a module's functions."""
+        machine = self._machine(level)
+        key = self._key(text, level, machine)
+        code = cache.load(key)
+        if code is None:
+            code = self._optimised(text, level, machine)
+            cache.store(key, code)
+        engine = self._llvm.create_mcjit_compiler(self._llvm.parse_assembly(""), machine)
+        engine.add_object_file(self._llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        self._engines.append(engine)
+        return engine.get_function_address  # type: ignore[no-any-return]
+
+    def _machine(self, level: int) -> Any:
+        cpu, features = self._cpu
+        target = self._llvm.Target.from_default_triple()
+        return target.create_target_machine(cpu=cpu, features=features, opt=level, jit=True)
+
+    def _key(self, text: str, level: int, machine: Any) -> str:
+        """Return everything that the machine code of a module depends on."""
+        about = (_FORMAT, level, self._version, machine.triple, machine.target_data, *self._cpu)
+        return "\n".join([*map(str, about), text])
+
+    def _optimised(self, text: str, level: int, machine: Any) -> bytes:
+        """Return the machine code of a module, as an object file."""
         llvm = self._llvm
         module = llvm.parse_assembly(text)
-        module.triple = self._machine.triple
-        module.data_layout = str(self._machine.target_data)
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        module.triple = machine.triple
+        module.data_layout = str(machine.target_data)
+        # Of LLVM's levels 1 and 2 the second takes longer, and made the same of all loops that were compared.
+        options = llvm.create_pipeline_tuning_options(speed_level=min(level, 1))
         options.loop_vectorization = True
         options.slp_vectorization = False
         options.loop_unrolling = False
         options.loop_interleaving = False
-        builder = llvm.create_pass_builder(self._machine, options)
+        builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
-        engine = llvm.create_mcjit_compiler(module, self._machine)
-        engine.finalize_object()
-        self._engines.append(engine)
-        return engine
+        self.optimised += 1
+        code: bytes = machine.emit_object(module)
+        return code
 
     def _resolve_mathematics(self) -> None:
         """Tell LLVM where the C library's functions are, which it finds by itself on few systems."""

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn.graph import Primitive
-from tinygrad_dnn.jit.native.functions import POLYNOMIALS
+from tinygrad_dnn.jit.expanding import PHILOX
+from tinygrad_dnn.jit.native import doubles, functions
 from tinygrad_dnn.jit.native.text import Body, constant, is_known, type_of
 from tinygrad_dnn.jit.program import Instruction, Value
 from tinygrad_dnn.ops import elementwise as e
 from tinygrad_dnn.ops.cast import CAST
-from tinygrad_dnn.ops.reduce import MAX, MIN, SUM
+from tinygrad_dnn.ops.index import GATHER, SCATTER_ADD
+from tinygrad_dnn.ops.reduce import CUMSUM, MAX, MIN, SUM
 from tinygrad_dnn.ops.shape import CONCATENATE, RESHAPE, UNSLICE
+from tinygrad_dnn.ops.window import FOLD
 
 DType = np.dtype[Any]
 Emit = Callable[[Body, DType, list[str]], str]
@@ -59,6 +62,8 @@ def _sign(body: Body, dtype: DType, x: list[str]) -> str:
 def _remainder(body: Body, dtype: DType, x: list[str]) -> str:
     """With the sign of the divisor; a whole quotient leaves a zero of its sign."""
     kind = type_of(dtype)
+    if dtype.kind != "f":
+        return _whole_remainder(body, dtype, x)
     zero = constant(0, dtype)
     rest = body.binary("frem", kind, *x)
     below = [body.compare("olt", kind, register, zero) for register in (rest, x[1])]
@@ -66,6 +71,59 @@ def _remainder(body: Body, dtype: DType, x: list[str]) -> str:
     moved = body.select(opposite, kind, body.binary("fadd", kind, rest, x[1]), rest)
     signed = body.intrinsic("copysign", kind, zero, x[1])
     return body.select(body.compare("oeq", kind, rest, zero), kind, signed, moved)
+
+
+def _whole_remainder(body: Body, dtype: DType, x: list[str]) -> str:
+    """That of integers; of a division by 0 it is 0."""
+    kind = type_of(dtype)
+    # The machine stops at a division by 0, and at that of the least number by -1; by 1 the remainder is 0 as well.
+    divisor = body.select(body.compare("eq", kind, x[1], "0"), kind, "1", x[1])
+    if dtype.kind == "u":
+        return body.binary("urem", kind, x[0], divisor)
+    divisor = body.select(body.compare("eq", kind, divisor, "-1"), kind, "1", divisor)
+    rest = body.binary("srem", kind, x[0], divisor)
+    opposite = body.compare("slt", kind, body.binary("xor", kind, rest, divisor), "0")
+    some = body.binary("and", "i1", opposite, body.compare("ne", kind, rest, "0"))
+    return body.select(some, kind, body.binary("add", kind, rest, divisor), rest)
+
+
+def _floor_divide(body: Body, dtype: DType, x: list[str]) -> str:
+    """The quotient without the remainder; a zero has the sign of the quotient."""
+    kind = type_of(dtype)
+    if dtype.kind != "f":
+        return _whole_quotient(body, dtype, x)
+    zero, one = constant(0, dtype), constant(1, dtype)
+    quotient = body.binary("fdiv", kind, *x)
+    rest = body.binary("frem", kind, *x)
+    exact = body.binary("fdiv", kind, body.binary("fsub", kind, x[0], rest), x[1])
+    opposite = body.binary("xor", "i1", *(body.compare("olt", kind, register, zero) for register in (rest, x[1])))
+    below = body.binary("and", "i1", opposite, body.compare("une", kind, rest, zero))
+    exact = body.select(below, kind, body.binary("fsub", kind, exact, one), exact)
+    # Rounding may have brought it below the whole number that it stands for.
+    floor = body.intrinsic("floor", kind, exact)
+    short = body.compare("ogt", kind, body.binary("fsub", kind, exact, floor), constant(0.5, dtype))
+    floor = body.select(short, kind, body.binary("fadd", kind, floor, one), floor)
+    signed = body.intrinsic("copysign", kind, zero, quotient)
+    floor = body.select(body.compare("oeq", kind, exact, zero), kind, signed, floor)
+    return body.select(body.compare("oeq", kind, x[1], zero), kind, quotient, floor)
+
+
+def _whole_quotient(body: Body, dtype: DType, x: list[str]) -> str:
+    """That of integers; of a division by 0 it is 0."""
+    kind = type_of(dtype)
+    by_zero = body.compare("eq", kind, x[1], "0")
+    divisor = body.select(by_zero, kind, "1", x[1])
+    if dtype.kind == "u":
+        return body.select(by_zero, kind, "0", body.binary("udiv", kind, x[0], divisor))
+    by_minus_one = body.compare("eq", kind, divisor, "-1")
+    divisor = body.select(by_minus_one, kind, "1", divisor)
+    quotient = body.binary("sdiv", kind, x[0], divisor)
+    rest = body.binary("srem", kind, x[0], divisor)
+    opposite = body.compare("slt", kind, body.binary("xor", kind, rest, divisor), "0")
+    below = body.binary("and", "i1", opposite, body.compare("ne", kind, rest, "0"))
+    quotient = body.select(below, kind, body.binary("sub", kind, quotient, "1"), quotient)
+    quotient = body.select(by_minus_one, kind, body.binary("sub", kind, "0", x[0]), quotient)
+    return body.select(by_zero, kind, "0", quotient)
 
 
 def _extreme(name: str) -> Emit:
@@ -90,16 +148,15 @@ def _power(body: Body, dtype: DType, x: list[str]) -> str:
         return body.binary("fmul", kind, body.binary("fmul", kind, x[0], x[0]), x[0])
     if x[1] == constant(1, dtype):
         return x[0]
-    return body.call("powf" if kind == "float" else "pow", kind, *x)
+    return doubles.power(body, *x) if kind == "float" else body.call("pow", kind, *x)
 
 
 def _function(name: str) -> Emit:
-    """A function of one number: a polynomial in float32 if there is one, else that of the C library."""
+    """A function of one number: a polynomial if there is one, else that of the C library."""
 
     def emit(body: Body, dtype: DType, x: list[str]) -> str:
-        if dtype == np.float32:
-            return POLYNOMIALS[name](body, x[0]) if name in POLYNOMIALS else body.call(f"{name}f", "float", x[0])
-        return body.call(name, "double", x[0])
+        polynomials = functions.POLYNOMIALS if dtype == np.float32 else doubles.POLYNOMIALS
+        return polynomials[name](body, x[0]) if name in polynomials else body.call(name, type_of(dtype), x[0])
 
     return emit
 
@@ -143,10 +200,11 @@ _ARITHMETIC: dict[Primitive, Emit] = {
     e.SIGN: _sign,
     e.MAXIMUM: _extreme("greater"),
     e.MINIMUM: _extreme("less"),
+    e.REMAINDER: _remainder,
+    e.FLOOR_DIVIDE: _floor_divide,
 }
 _OF_FLOATS: dict[Primitive, Emit] = {
     e.DIVIDE: _arithmetic("div"),
-    e.REMAINDER: _remainder,
     e.POWER: _power,
     e.FLOOR: _intrinsic("floor"),
     e.SQRT: _intrinsic("sqrt"),
@@ -164,7 +222,8 @@ _LOGIC: dict[Primitive, Emit] = {
     e.LOGICAL_OR: lambda body, dtype, x: body.binary("or", "i1", *x),
     e.LOGICAL_NOT: lambda body, dtype, x: body.binary("xor", "i1", x[0], "true"),
 }
-_COPIES = frozenset({RESHAPE, CONCATENATE, UNSLICE, CAST})
+_COPIES = frozenset({RESHAPE, CONCATENATE, UNSLICE, CAST, GATHER, PHILOX})
+_SUMS = frozenset({SUM, MAX, MIN, CUMSUM, SCATTER_ADD, FOLD})
 _EMITS = {**_ARITHMETIC, **_OF_FLOATS, **_COMPARISONS, **_TESTS, **_LOGIC}
 
 
@@ -177,7 +236,7 @@ def can_loop(instruction: Instruction) -> bool:
     common = given[-1]
     if primitive in _COPIES:
         return True
-    if primitive in (SUM, MAX, MIN):
+    if primitive in _SUMS:
         return bool(output.kind != "b")
     if primitive in _LOGIC:
         return all(x.dtype.kind == "b" if isinstance(x, Value) else isinstance(x, bool) for x in instruction.inputs)

@@ -1,12 +1,14 @@
 """Exponential, logarithm and their kin in float32, as polynomials without branches that loops can do many at a time.
 
 The coefficients are minimax fits on the reduced intervals named beside them. Errors are at most 2 units in the last
-place, 4 for tanh and erf. In float64, and for sine and cosine, the C library is called.
+place, 4 for tanh and erf.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+import struct
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -30,6 +32,10 @@ _LOG_ERFC = (9.303987462772056e-05, -1.1290212869644165, -0.6346476078033447, -0
              0.023264821618795395, -0.0030259874183684587, -2.605260488053318e-05, 9.514583507552743e-05,
              -1.6698262697900645e-05, 1.0394060154794715e-06)  # fmt: skip
 
+# (sin(r) - r) / r^3 and (cos(r) - 1 + r^2 / 2) / r^4 in r^2, for |r| <= pi / 4
+_SIN = (-0.16666655242443085, 0.00833217240869999, -0.0001951647864188999)
+_COS = (0.0416666679084301, -0.0013888883404433727, 2.4799510356388055e-05, -2.720935867728258e-07)
+
 # ln 2 in two parts; n times the first is exact, since it ends in zeros.
 _LN2_HIGH = 0.693359375
 _LN2_LOW = math.log(2) - _LN2_HIGH
@@ -42,46 +48,59 @@ def c(value: float) -> str:
     return constant(value, _F32)
 
 
-class _Float:
-    """Appends float32 instructions to a body."""
+class Floating:
+    """Appends instructions on floats, or doubles, to a body."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, kind: str = "float") -> None:
         self.body = body
+        self.kind = kind
+        self.dtype = np.dtype(np.float32 if kind == "float" else np.float64)
+
+    def c(self, value: float) -> str:
+        """Return a constant."""
+        return constant(value, self.dtype)
 
     def add(self, x: str, y: str) -> str:
-        return self.body.binary("fadd", "float", x, y)
+        return self.body.binary("fadd", self.kind, x, y)
 
     def sub(self, x: str, y: str) -> str:
-        return self.body.binary("fsub", "float", x, y)
+        return self.body.binary("fsub", self.kind, x, y)
 
     def mul(self, x: str, y: str) -> str:
-        return self.body.binary("fmul", "float", x, y)
+        return self.body.binary("fmul", self.kind, x, y)
 
     def div(self, x: str, y: str) -> str:
-        return self.body.binary("fdiv", "float", x, y)
+        return self.body.binary("fdiv", self.kind, x, y)
 
     def fma(self, x: str, y: str, z: str) -> str:
-        return self.body.intrinsic("fmuladd", "float", x, y, z)
+        return self.body.intrinsic("fmuladd", self.kind, x, y, z)
 
     def abs(self, x: str) -> str:
-        return self.body.intrinsic("fabs", "float", x)
+        return self.body.intrinsic("fabs", self.kind, x)
 
     def less(self, x: str, y: str) -> str:
-        return self.body.compare("olt", "float", x, y)
+        return self.body.compare("olt", self.kind, x, y)
+
+    def equal(self, x: str, y: str) -> str:
+        return self.body.compare("oeq", self.kind, x, y)
 
     def select(self, condition: str, x: str, y: str) -> str:
-        return self.body.select(condition, "float", x, y)
+        return self.body.select(condition, self.kind, x, y)
 
     def polynomial(self, x: str, coefficients: Sequence[float]) -> str:
-        total = c(coefficients[-1])
+        total = self.c(coefficients[-1])
         for coefficient in coefficients[-2::-1]:
-            total = self.fma(total, x, c(coefficient))
+            total = self.fma(total, x, self.c(coefficient))
         return total
 
     def clipped(self, x: str, low: float, high: float) -> str:
         """Limit x to an interval; NaN stays."""
-        x = self.select(self.less(x, c(low)), c(low), x)
-        return self.select(self.less(c(high), x), c(high), x)
+        x = self.select(self.less(x, self.c(low)), self.c(low), x)
+        return self.select(self.less(self.c(high), x), self.c(high), x)
+
+
+class _Float(Floating):
+    """Appends instructions on floats alone."""
 
     def bits(self, x: str) -> str:
         return self.body.new(f"bitcast float {x} to i32")
@@ -203,6 +222,99 @@ def erf(body: Body, x: str) -> str:
     return f.select(f.less(size, c(0.925)), near, far)
 
 
+# The exponents that a float32 of 2^24 and more can have beyond that of a whole number, and none.
+_EXPONENTS = 105
+
+
+@functools.cache
+def _quarters() -> str:
+    """Return how many quarter turns 2^k are, without whole turns, for each k, as a constant in LLVM IR.
+
+    Each number is in three parts. The first two have 28 bits, so that 24 bits times either is exact.
+    """
+    bits = 320
+    # pi by Machin's formula, in units of 2^-bits.
+    pi = 4 * (4 * _arctan(5, bits) - _arctan(239, bits))
+    parts: list[list[float]] = [[], [], []]
+    for k in range(_EXPONENTS):
+        rest = ((2 << (2 * bits)) // pi << k) % (4 << bits)
+        if rest >= 2 << bits:
+            rest -= 4 << bits
+        for part, unit in zip(parts, (bits - 26, bits - 54, 0), strict=True):
+            taken = (rest + (1 << unit >> 1)) >> unit << unit
+            rest -= taken
+            part.append(math.ldexp(float(taken), -bits))
+    numbers = (f"double 0x{struct.unpack('>Q', struct.pack('>d', x))[0]:016X}" for part in parts for x in part)
+    return f"@quarters = internal constant [{3 * _EXPONENTS} x double] [{', '.join(numbers)}]"
+
+
+def _arctan(x: int, bits: int) -> int:
+    """Return the arc tangent of 1 / x in units of 2^-bits."""
+    total, term, n = 0, (1 << bits) // x, 1
+    while term:
+        total += term // n if n % 4 == 1 else -(term // n)
+        term //= x * x
+        n += 2
+    return total
+
+
+def _turned(f: _Float, x: str) -> tuple[str, str]:
+    """Return n and r of |x| = n pi / 2 + r, with r from -pi / 4 to pi / 4, and n as an i32 without whole turns.
+
+    What is lost where n is large would be all of r. So |x| is taken as 24 bits times a power of two, and how many
+    quarter turns that power is, is looked up.
+    """
+    body = f.body
+    body.declared.add(_quarters())
+    bits = f.bits(f.abs(x))
+    k = body.binary("sub", "i32", body.binary("lshr", "i32", bits, "23"), "150")
+    k = body.select(body.compare("sgt", "i32", k, "0"), "i32", k, "0")
+    k = body.select(body.compare("slt", "i32", k, str(_EXPONENTS)), "i32", k, "0")
+    m = f.from_bits(body.binary("sub", "i32", bits, body.binary("shl", "i32", k, "23")))
+    wide = body.new(f"fpext float {m} to double")
+    place = body.new(f"zext i32 {k} to i64")
+    parts = []
+    for number in range(3):
+        at = body.binary("add", "i64", place, str(number * _EXPONENTS))
+        quarters = body.new(f"load double, ptr {body.new(f'getelementptr double, ptr @quarters, i64 {at}')}")
+        parts.append(body.binary("fmul", "double", wide, quarters))
+    n = body.intrinsic("rint", "double", body.binary("fadd", "double", parts[0], parts[1]))
+    rest = body.binary("fsub", "double", parts[0], n)
+    for part in parts[1:]:
+        rest = body.binary("fadd", "double", rest, part)
+    r = body.binary("fmul", "double", rest, constant(math.pi / 2, np.dtype(np.float64)))
+    whole = body.new(f"freeze i32 {body.new(f'fptosi double {n} to i32')}")
+    return whole, body.new(f"fptrunc double {r} to float")
+
+
+def _wave(f: _Float, n: str, r: str) -> str:
+    """Return the sine of n quarter turns and r."""
+    body = f.body
+    square = f.mul(r, r)
+    sine = f.fma(f.mul(square, r), f.polynomial(square, _SIN), r)
+    cosine = f.fma(f.mul(square, square), f.polynomial(square, _COS), f.fma(square, c(-0.5), c(1.0)))
+    odd = body.compare("ne", "i32", body.binary("and", "i32", n, "1"), "0")
+    sign = body.binary("shl", "i32", body.binary("and", "i32", n, "2"), "30")
+    return f.from_bits(body.binary("xor", "i32", f.bits(f.select(odd, cosine, sine)), sign))
+
+
+def sin(body: Body, x: str) -> str:
+    """Append the sine."""
+    f = _Float(body)
+    n, r = _turned(f, x)
+    sign = body.binary("and", "i32", f.bits(x), str(-(2**31)))
+    y = f.from_bits(body.binary("xor", "i32", f.bits(_wave(f, n, r)), sign))
+    return f.select(f.less(f.abs(x), c(math.inf)), y, c(math.nan))
+
+
+def cos(body: Body, x: str) -> str:
+    """Append the cosine."""
+    f = _Float(body)
+    n, r = _turned(f, x)
+    y = _wave(f, body.binary("add", "i32", n, "1"), r)
+    return f.select(f.less(f.abs(x), c(math.inf)), y, c(math.nan))
+
+
 POLYNOMIALS: dict[str, Callable[[Body, str], str]] = {
     "exp": exp,
     "expm1": expm1,
@@ -210,4 +322,6 @@ POLYNOMIALS: dict[str, Callable[[Body, str], str]] = {
     "log1p": log1p,
     "tanh": tanh,
     "erf": erf,
+    "sin": sin,
+    "cos": cos,
 }

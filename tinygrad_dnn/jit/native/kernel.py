@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dnn.jit.grouping import Group
 from tinygrad_dnn.jit.memory import Place
+from tinygrad_dnn.jit.native.draws import philox
 from tinygrad_dnn.jit.native.elements import converted, element, operand_dtype
+from tinygrad_dnn.jit.native.operands import Operand, arrange
+from tinygrad_dnn.jit.native.sums import combined, identity, wide
 from tinygrad_dnn.jit.native.text import Body, constant, stored_type, type_of
 from tinygrad_dnn.jit.operations import Operation
 from tinygrad_dnn.jit.program import Value
-from tinygrad_dnn.jit.views import View
+from tinygrad_dnn.jit.views import INTEGERS, View
 
 # A sum over more elements than this adds up parts of this length, which keeps the rounding errors small.
 _BLOCK = 512
@@ -46,20 +49,6 @@ class Kernel:
     splits: bool = False
 
 
-@dataclass(eq=False)
-class _Operand:
-    """What is read or written at each element."""
-
-    view: View
-    number: int
-    strides: list[int] = field(default_factory=list)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        dtype: np.dtype[Any] = self.view.root.dtype
-        return dtype
-
-
 def kernel(group: Group, place_of: Callable[[Value], Place | None]) -> Kernel:
     """Return the kernel of a group.
 
@@ -77,40 +66,28 @@ class _Writer:
         self.group = group
         self.place_of = place_of
         self.body = Body()
-        self.operands: dict[tuple[Any, ...], _Operand] = {}
-        self.lengths = list(group.space)
-        self.loaded: list[_Operand] = []
+        self.operands: dict[tuple[Any, ...], Operand] = {}
+        self.loaded: list[Operand] = []
         made: dict[int, list[View]] = {}
         for operation in group.operations:
             for view in operation.read:
-                if view not in made.get(id(view.root), ()) and self._operand(view) not in self.loaded:
+                if operation.name == "gather" and view is operation.sources[0]:
+                    self._operand(view)  # where it is read the indices tell
+                elif view not in made.get(id(view.root), ()) and self._operand(view) not in self.loaded:
                     self.loaded.append(self._operand(view))
             if place_of(operation.target.root) is not None:
                 self._operand(operation.target)
             if operation.kind == "map":
                 made.setdefault(id(operation.target.root), []).append(operation.target)
-        self._arrange()
+        in_order = any(x.kind == "scatter" for x in group.operations)
+        self.lengths = arrange(list(group.space), [*self.operands.values()], in_order)
 
-    def _operand(self, view: View) -> _Operand:
+    def _operand(self, view: View) -> Operand:
         """Return the operand of a view; what is written where it was read is one with it."""
         key = (self.place_of(view.root), view.offset, view.strides, view.root.dtype)
         if key not in self.operands:
-            self.operands[key] = _Operand(view, len(self.operands), list(view.strides))
+            self.operands[key] = Operand(view, len(self.operands), list(view.strides))
         return self.operands[key]
-
-    def _arrange(self) -> None:
-        """Order the axes by how far apart their elements are, and make one of those that run on into each other."""
-        operands = list(self.operands.values())
-        order = sorted(range(len(self.lengths)), key=lambda i: -sum(abs(x.strides[i]) for x in operands))
-        self.lengths = [self.lengths[i] for i in order]
-        for x in operands:
-            x.strides = [x.strides[i] for i in order]
-        for i in reversed(range(len(self.lengths) - 1)):
-            n = self.lengths[i + 1]
-            if all(x.strides[i] == x.strides[i + 1] * n for x in operands):
-                self.lengths[i : i + 2] = [self.lengths[i] * n]
-                for x in operands:
-                    x.strides[i : i + 2] = [x.strides[i + 1]]
 
     # -- the function -------------------------------------------------------------------------------------------------
 
@@ -132,7 +109,7 @@ class _Writer:
             if operation.kind == "reduce" and self._operand(operation.target).strides[-1] == 0:
                 dtype = operation.target.root.dtype
                 self.accumulators[id(operation)] = self.body.new(f"alloca {type_of(dtype)}")
-                self.totals[id(operation)] = self.body.new(f"alloca {type_of(_wide(dtype))}")
+                self.totals[id(operation)] = self.body.new(f"alloca {type_of(wide(dtype))}")
         self.indices: list[str] = []
         if depth:
             self.body.line("%some = icmp slt i64 %lo, %hi")
@@ -153,8 +130,16 @@ class _Writer:
             tuple(self.arguments),
             self.lengths[0] if depth else 1,
             frozenset(self.body.declared),
-            depth > 0 and all(self._operand(x.target).strides[0] for x in self.group.operations if x.kind == "reduce"),
+            depth > 0 and all(map(self._splits, self.group.operations)),
         )
+
+    def _splits(self, operation: Operation) -> bool:
+        """Tell whether the parts of the outermost loop have nothing to do with each other in an operation."""
+        if operation.kind == "reduce":
+            return self._operand(operation.target).strides[0] != 0
+        if operation.kind == "scan":
+            return self._operand(operation.sources[1]).strides[0] == 0
+        return operation.kind != "scatter" or operation.apart
 
     def _argument(self, value: int, name: str) -> str:
         """Give the kernel an integer."""
@@ -165,8 +150,18 @@ class _Writer:
         self.given.append(f"i64 {register}")
         return name
 
-    def _bind(self, x: _Operand) -> None:
-        """Give the kernel an operand's pointer and strides."""
+    def _bind(self, x: Operand) -> None:
+        """Give the kernel an operand's pointer and strides; of integers that are nowhere the first one."""
+        name = self.pointers[x.number] = f"%p{x.number}"
+        if x.view.root is INTEGERS:
+            self._argument(x.view.offset, name)
+        else:
+            self._point(x, name)
+        for axis, stride in enumerate(x.strides):
+            if stride and (axis < len(x.strides) - 1 or stride != 1):
+                self.steps[x.number, axis] = self._argument(stride, f"%s{x.number}.{axis}")
+
+    def _point(self, x: Operand, name: str) -> None:
         place = self.place_of(x.view.root)
         assert place is not None
         registers = []
@@ -177,12 +172,8 @@ class _Writer:
         entry = self.head.new(f"getelementptr ptr, ptr %table, i64 {registers[0]}")
         base = self.head.new(f"load ptr, ptr {entry}")
         pointer = self.head.new(f"getelementptr i8, ptr {base}, i64 {registers[1]}")
-        self.parameters.append(f"ptr noalias %p{x.number}")
+        self.parameters.append(f"ptr noalias {name}")
         self.given.append(f"ptr {pointer}")
-        self.pointers[x.number] = f"%p{x.number}"
-        for axis, stride in enumerate(x.strides):
-            if stride and (axis < len(x.strides) - 1 or stride != 1):
-                self.steps[x.number, axis] = self._argument(stride, f"%s{x.number}.{axis}")
 
     # -- loops --------------------------------------------------------------------------------------------------------
 
@@ -192,7 +183,7 @@ class _Writer:
         if axis == len(self.lengths) - 1:
             self._innermost(pointers, start, self.ends[axis])
             return
-        index, close = self._loop(start, self.ends[axis], "1")
+        index, close = self.body.loop(start, self.ends[axis], "1")
         self.indices.append(index)
         moved = dict(pointers)
         for x in self.operands.values():
@@ -201,32 +192,12 @@ class _Writer:
         self._nest(axis + 1, moved)
         close()
 
-    def _moved(self, x: _Operand, axis: int, pointer: str, index: str) -> str:
+    def _moved(self, x: Operand, axis: int, pointer: str, index: str) -> str:
         step = self.steps.get((x.number, axis))
         distance = index if step is None else self.body.binary("mul nsw", "i64", index, step)
+        if x.view.root is INTEGERS:
+            return self.body.binary("add nsw", "i64", pointer, distance)
         return self.body.new(f"getelementptr inbounds {stored_type(x.dtype)}, ptr {pointer}, i64 {distance}")
-
-    def _loop(self, start: str, end: str, step: str, note: str = "") -> tuple[str, Callable[[], None]]:
-        """Begin a loop over at least one index; return the index, and what ends the loop."""
-        body = self.body
-        before, inside, after = body.label(), body.label(), body.label()
-        index, following = body.name(), body.name()
-        latch = body.label()
-        body.line(f"br label %{before}")
-        body.line(f"{before}:")
-        body.line(f"br label %{inside}")
-        body.line(f"{inside}:")
-        body.line(f"{index} = phi i64 [ {start}, %{before} ], [ {following}, %{latch} ]")
-
-        def close() -> None:
-            body.line(f"br label %{latch}")
-            body.line(f"{latch}:")
-            body.line(f"{following} = add nsw i64 {index}, {step}")
-            more = body.compare("slt", "i64", following, end)
-            body.line(f"br i1 {more}, label %{inside}, label %{after}{note}")
-            body.line(f"{after}:")
-
-        return index, close
 
     def _innermost(self, pointers: dict[int, str], start: str, end: str) -> None:
         """Write the innermost loop; where it sums up many elements, in blocks whose sums are added up in float64."""
@@ -235,15 +206,15 @@ class _Writer:
         blocks = bool(sums) and self.lengths[-1] > 2 * _BLOCK
         if blocks:
             for operation in sums:
-                self._begin(operation, self.totals[id(operation)], _wide(operation.target.root.dtype))
-            block, close = self._loop(start, end, str(_BLOCK))
+                self._begin(operation, self.totals[id(operation)], wide(operation.target.root.dtype))
+            block, close = self.body.loop(start, end, str(_BLOCK))
             limit = self.body.binary("add nsw", "i64", block, str(_BLOCK))
             inside = self.body.compare("slt", "i64", limit, end)
             start, end = block, self.body.select(inside, "i64", limit, end)
         for operation in sums:
             self._begin(operation, self.accumulators[id(operation)], operation.target.root.dtype)
         fixed = {x.number: self._load(x, pointers[x.number]) for x in self.loaded if x.strides[-1] == 0}
-        index, end_loop = self._loop(start, end, "1", f", !llvm.loop {LONG_SUM if blocks else LOOP}")
+        index, end_loop = self.body.loop(start, end, "1", f", !llvm.loop {LONG_SUM if blocks else LOOP}")
         moved = dict(pointers)
         for x in self.operands.values():
             if x.strides[-1]:
@@ -254,26 +225,26 @@ class _Writer:
         if blocks:
             for operation in sums:
                 dtype = operation.target.root.dtype
-                more = converted(self.body, results[id(operation)], dtype, _wide(dtype))
-                self._combine(operation, self.totals[id(operation)], _wide(dtype), more)
+                more = converted(self.body, results[id(operation)], dtype, wide(dtype))
+                self._combine(operation, self.totals[id(operation)], wide(dtype), more)
             close()
             for operation in sums:
                 dtype = operation.target.root.dtype
-                total = self._reload(self.totals[id(operation)], _wide(dtype))
-                results[id(operation)] = converted(self.body, total, _wide(dtype), dtype)
+                total = self._reload(self.totals[id(operation)], wide(dtype))
+                results[id(operation)] = converted(self.body, total, wide(dtype), dtype)
         for operation in sums:
             pointer = pointers[self._operand(operation.target).number]
             self._add_to(operation, results[id(operation)], pointer, firsts[id(operation)])
 
     def _begin(self, operation: Operation, variable: str, dtype: np.dtype[Any]) -> None:
-        self.body.line(f"store {type_of(dtype)} {_identity(operation.name, dtype)}, ptr {variable}")
+        self.body.line(f"store {type_of(dtype)} {identity(operation.name, dtype)}, ptr {variable}")
 
     def _reload(self, variable: str, dtype: np.dtype[Any]) -> str:
         return self.body.new(f"load {type_of(dtype)}, ptr {variable}")
 
     def _combine(self, operation: Operation, variable: str, dtype: np.dtype[Any], x: str) -> None:
         total = self._reload(variable, dtype)
-        total = _combined(self.body, operation.name, dtype, total, x, in_any_order=True)
+        total = combined(self.body, operation.name, dtype, total, x, in_any_order=True)
         self.body.line(f"store {type_of(dtype)} {total}, ptr {variable}")
 
     def _first(self, operation: Operation) -> str | None:
@@ -288,7 +259,9 @@ class _Writer:
 
     # -- elements -----------------------------------------------------------------------------------------------------
 
-    def _load(self, x: _Operand, pointer: str) -> str:
+    def _load(self, x: Operand, pointer: str) -> str:
+        if x.view.root is INTEGERS:
+            return pointer
         loaded = self.body.new(f"load {stored_type(x.dtype)}, ptr {pointer}")
         return self.body.compare("ne", "i8", loaded, "0") if x.dtype == np.bool_ else loaded
 
@@ -306,21 +279,37 @@ class _Writer:
             if x.number not in registers:
                 registers[x.number] = self._load(x, pointers[x.number])
         made: dict[int, list[tuple[View, str]]] = {}
+        writes: list[Callable[[], None]] = []
         for operation in self.group.operations:
             operands = []
             for place, source in enumerate(operation.sources):
                 operands.append(self._source(operation, place, source, registers, made))
-            result = self._result(operation, operands)
-            if operation.kind == "map":
-                made.setdefault(id(operation.target.root), []).append((operation.target, result))
-            else:
-                assert firsts is not None
-                self._accumulate(operation, result, pointers, firsts[id(operation)])
-        for operation in self.group.operations:
-            if operation.kind == "map" and self.place_of(operation.target.root) is not None:
-                target = operation.target
-                (register,) = (r for view, r in made[id(target.root)] if view == target)
-                self._store(target.root.dtype, register, pointers[self._operand(target).number])
+            writes += self._one(operation, operands, pointers, made, firsts or {})
+        for write in writes:
+            write()
+
+    def _one(
+        self, operation: Operation, operands: list[str], pointers: dict[int, str],
+        made: dict[int, list[tuple[View, str]]], firsts: dict[int, str | None],
+    ) -> list[Callable[[], None]]:  # fmt: skip
+        """Write what an operation does at one element; return what writes its result to memory, where it goes there."""
+        target, dtype = operation.target, operation.target.root.dtype
+        if operation.kind == "map":
+            result = self._result(operation, operands, pointers)
+            made.setdefault(id(target.root), []).append((target, result))
+            if self.place_of(target.root) is None:
+                return []
+            return [partial(self._store, dtype, result, pointers[self._operand(target).number])]
+        pointer = pointers[self._operand(target).number]
+        if operation.kind == "draw":
+            return [partial(self._store_words, philox(self.body, operands, dtype), pointer)]
+        result = converted(self.body, operands[0], operation.read[0].root.dtype, dtype)
+        if operation.kind == "reduce":
+            self._accumulate(operation, result, pointers, firsts[id(operation)])
+            return []
+        if operation.kind == "scatter":
+            return [partial(self._add_at, operation, result, operands[1:], pointer)]
+        return [partial(self._add_before, operation, result, operands[1], pointer)]
 
     def _source(self, operation: Operation, place: int, source: Any, registers: dict[int, str],
                 made: dict[int, list[tuple[View, str]]]) -> str:  # fmt: skip
@@ -330,15 +319,53 @@ class _Writer:
         for view, register in made.get(id(source.root), []):
             if view == source:
                 return register
-        return registers[self._operand(source).number]
+        return registers.get(self._operand(source).number, "")  # what a gather reads, it reads itself
 
-    def _result(self, operation: Operation, operands: list[str]) -> str:
-        """Return the register of an operation's element, of a reduction's in the dtype it adds up in."""
+    def _result(self, operation: Operation, operands: list[str], pointers: dict[int, str]) -> str:
+        """Return the register of an element of a map."""
         if operation.name == "fill":
             return operands[0]
-        if operation.name == "copy" or operation.kind == "reduce":
+        if operation.name == "copy":
             return converted(self.body, operands[0], operation.read[0].root.dtype, operation.target.root.dtype)
+        if operation.name == "gather":
+            x = self._operand(operation.sources[0])
+            return self._load(x, self._at(operation, x.dtype, pointers[x.number], operands[1:]))
         return element(self.body, operation.instruction, operands)
+
+    def _at(self, operation: Operation, dtype: np.dtype[Any], pointer: str, indices: Sequence[str]) -> str:
+        """Return the pointer to what indices stand for."""
+        for index, step in zip(indices, self._steps_of(operation), strict=True):
+            distance = self.body.binary("mul nsw", "i64", index, step)
+            pointer = self.body.new(f"getelementptr {stored_type(dtype)}, ptr {pointer}, i64 {distance}")
+        return pointer
+
+    def _steps_of(self, operation: Operation) -> list[str]:
+        number = self.group.operations.index(operation)
+        return [self._argument(step, f"%t{number}.{i}") for i, step in enumerate(operation.steps)]
+
+    def _add_at(self, operation: Operation, x: str, indices: Sequence[str], pointer: str) -> None:
+        """Add to an element where indices tell."""
+        dtype = operation.target.root.dtype
+        pointer = self._at(operation, dtype, pointer, indices)
+        old = self.body.new(f"load {type_of(dtype)}, ptr {pointer}")
+        self._store(dtype, combined(self.body, "sum", dtype, old, x), pointer)
+
+    def _add_before(self, operation: Operation, x: str, place: str, pointer: str) -> None:
+        """Write the sum of an element and what is stored at the place before, if there is one."""
+        dtype = operation.target.root.dtype
+        kind = type_of(dtype)
+        (step,) = self._steps_of(operation)
+        first = self.body.compare("eq", "i64", place, "0")
+        distance = self.body.binary("sub", "i64", "0", step)
+        before = self.body.new(f"getelementptr {kind}, ptr {pointer}, i64 {distance}")
+        old = self.body.new(f"load {kind}, ptr {self.body.select(first, 'ptr', pointer, before)}")
+        # Not 0 + x, which would lose the sign of a zero.
+        self._store(dtype, self.body.select(first, kind, x, combined(self.body, "sum", dtype, old, x)), pointer)
+
+    def _store_words(self, words: Sequence[str], pointer: str) -> None:
+        for number, word in enumerate(words):
+            at = self.body.new(f"getelementptr i64, ptr {pointer}, i64 {number}")
+            self.body.line(f"store i64 {word}, ptr {at}")
 
     def _accumulate(self, operation: Operation, x: str, pointers: dict[int, str], first: str | None) -> None:
         if id(operation) in self.accumulators:
@@ -351,30 +378,6 @@ class _Writer:
         dtype = operation.target.root.dtype
         if first is not None:
             old = self.body.new(f"load {type_of(dtype)}, ptr {pointer}")
-            old = self.body.select(first, type_of(dtype), _identity(operation.name, dtype), old)
-            x = _combined(self.body, operation.name, dtype, old, x)
+            old = self.body.select(first, type_of(dtype), identity(operation.name, dtype), old)
+            x = combined(self.body, operation.name, dtype, old, x)
         self._store(dtype, x, pointer)
-
-
-def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return what many elements are added up in."""
-    return np.dtype(np.float64) if dtype.kind == "f" else dtype
-
-
-def _identity(name: str, dtype: np.dtype[Any]) -> str:
-    """Return what a reduction begins with."""
-    if name == "sum":
-        return constant(0, dtype)
-    if dtype.kind == "f":
-        return constant(-math.inf if name == "max" else math.inf, dtype)
-    return constant(np.iinfo(dtype).min if name == "max" else np.iinfo(dtype).max, dtype)
-
-
-def _combined(body: Body, name: str, dtype: np.dtype[Any], x: str, y: str, in_any_order: bool = False) -> str:
-    kind = type_of(dtype)
-    if name == "sum":
-        floating = "fadd reassoc" if in_any_order else "fadd"
-        return body.binary(floating if dtype.kind == "f" else "add", kind, x, y)
-    if dtype.kind == "f":
-        return body.intrinsic(f"{name}imum", kind, x, y)
-    return body.intrinsic(("s" if dtype.kind == "i" else "u") + name, kind, x, y)

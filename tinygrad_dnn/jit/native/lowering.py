@@ -9,16 +9,20 @@ from tinygrad_dnn.jit.grouping import Group, group
 from tinygrad_dnn.jit.memory import Memory, plan
 from tinygrad_dnn.jit.native import blas
 from tinygrad_dnn.jit.native.compiler import compiler
+from tinygrad_dnn.jit.native.convolution import can_convolve, convolution
 from tinygrad_dnn.jit.native.elements import can_loop
 from tinygrad_dnn.jit.native.kernel import Kernel, kernel
 from tinygrad_dnn.jit.native.parallel import Record, default_threads
 from tinygrad_dnn.jit.native.run import Call, Run
-from tinygrad_dnn.jit.operations import operations
-from tinygrad_dnn.jit.program import Program
+from tinygrad_dnn.jit.operations import CONVOLUTIONS, Operation, operations
+from tinygrad_dnn.jit.program import Instruction, Program
 
-# Nanoseconds, about, of one operation on one element, and of one multiplication in a float32 product.
+# Nanoseconds, about, of one operation on one element, of one multiplication in a float32 product, and of laying out one
+# element of a transposed matrix anew.
 _PER_ELEMENT = 0.03
-_PER_MULTIPLICATION = 0.012
+_PER_MULTIPLICATION = 0.009
+_PER_TURNED = 0.35
+_PER_BLOCK_OF_DRAWS = 25.0
 
 
 def lower(program: Program, threads: int | None = None) -> Run:
@@ -40,18 +44,22 @@ def lower(program: Program, threads: int | None = None) -> Run:
         >>> td.jit.native.lower(program)([np.zeros(2, np.float32)])
         [array([2., 2.], dtype=float32)]
     """
-    lowered = operations(program, can_loop)
+    lowered = operations(program, _can_do)
     products: dict[int, blas.Product] = {}
+    done: list[Operation] = []
     for operation in lowered.operations:
         if operation.kind == "product":
+            done += blas.copies(operation) if blas.product(operation) is None else ()
             found = blas.product(operation)
             if found is None:
                 operation.kind = "call"
             else:
                 products[id(operation)] = found
-    groups = group(lowered.operations)
+        done.append(operation)
+    groups = group(done)
     memory = plan(program, lowered, groups)
     kernels = {id(x): kernel(x, memory.place) for x in groups if x.kind == "loop" and 0 not in x.space}
+    kernels |= {id(x): convolution(x.operations[0], memory.place) for x in groups if x.kind == "convolution"}
     codes = dict(zip(kernels, compiler().addresses(kernels.values()), strict=True))
     steps: list[Record | Call] = []
     for number, x in enumerate(groups):
@@ -64,8 +72,17 @@ def lower(program: Program, threads: int | None = None) -> Run:
     return Run(program, lowered, groups, memory, steps, default_threads() if threads is None else threads)
 
 
+def _can_do(instruction: Instruction) -> bool:
+    return can_convolve(instruction) if instruction.primitive in CONVOLUTIONS else can_loop(instruction)
+
+
 def _loop(group: Group, code: Kernel, address: int) -> Record:
-    cost = math.prod(group.space) * len(group.operations) * _PER_ELEMENT
+    window = group.operations[0].window
+    if window is None:
+        each = sum(_PER_BLOCK_OF_DRAWS if x.kind == "draw" else _PER_ELEMENT for x in group.operations)
+        cost = math.prod(group.space) * each
+    else:
+        cost = window.size * group.operations[0].instruction.inputs[1].shape[-1] * _PER_MULTIPLICATION
     return Record(address, code.arguments, 0, code.length, group.stage, cost, code.splits)
 
 
@@ -88,8 +105,8 @@ def _product(group: Group, found: blas.Product, memory: Memory) -> Record:
         by,
     )
     cost = math.prod(found.lengths) * found.count * _PER_MULTIPLICATION * size / 4
-    if found.flags[1] == blas.TRANSPOSED:
-        cost *= 2
+    if found.flags[1] == blas.TRANSPOSED:  # BLAS lays it out anew first, once however many rows there are
+        cost += math.prod(found.lengths[1:]) * found.count * _PER_TURNED * size / 4
     return Record(compiler().products(kind), arguments, 0, length, group.stage, cost, True)
 
 

@@ -1,42 +1,29 @@
-"""Two threads: each stage of a program in two halves, which a helper takes if it comes in time.
+"""Two threads: each stage of a program in two parts, and the machine code of the two that do them.
 
-What is done, and in which halves, is fixed when a program is lowered. A half is claimed by whoever comes first, the
+What is done, and in which parts, is fixed when a program is lowered. A part is claimed by whoever comes first, the
 thread that runs the program or the helper, and its results do not depend on who that was. So nothing waits for a helper
 that the machine has no time for, and runs repeat bit for bit.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import os
 import platform
-import statistics
 import sys
-import time
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 # A stage of less than so many nanoseconds is not worth telling the helper of.
 _WORTH = 1500.0
 
-# Of two equally large records each thread takes one; a record of more than this part of a stage is split.
-_SPLIT = 0.6
+# A record is cut in two where without that one thread had more than this part of a stage's work more than the other.
+_UNEVEN = 0.15
 
 # So often does the helper look for work, for about half a millisecond, before it goes to sleep.
 _PATIENCE = 20_000
 
-# Whether help pays is tried out: so many runs with the helper, as many without, and what was faster is kept for a
-# period of runs, whose length doubles each time that doing without was faster. A single run that waited for the helper
-# as long as the helper's own patience ends the help for that period at once.
-_TRIALS = 8
-_PERIOD = 400
-_LONGEST_PERIOD = 12_800
-_LATE = 2**20
+# What a run returns that waited for the helper, once for as long as the helper's own patience.
+LATE = 2**20
 
 # Waiting: a pause, and after some of them the core is given to whoever wants it; then the block "wait" looks again.
 _SPIN = """spin:
@@ -249,7 +236,7 @@ def runtime() -> str:
     if platform.machine().lower() in ("x86_64", "amd64"):
         pause, declaration = "call void @llvm.x86.sse2.pause()", "declare void @llvm.x86.sse2.pause()\n"
     text = RUNTIME.replace("<spin>", _SPIN)
-    for mark, meaning in (("<pause>", pause), ("<patience>", str(_PATIENCE)), ("<much>", str(_LATE))):
+    for mark, meaning in (("<pause>", pause), ("<patience>", str(_PATIENCE)), ("<much>", str(LATE))):
         text = text.replace(mark, meaning)
     return declaration + text
 
@@ -288,13 +275,16 @@ class Record:
     cost: float = 0.0
     splits: bool = False
 
-    def halves(self) -> tuple[Record, Record]:
-        """Return its outermost loop in two parts."""
+    def cut(self, part: float) -> tuple[Record, Record]:
+        """Return its outermost loop in two, the second about so much of the whole."""
         length = self.high - self.low
         grain = 16 if length >= 64 else 4 if length >= 16 else 1
-        middle = self.low + -(-length // (2 * grain)) * grain
-        lower = Record(self.address, self.arguments, self.low, middle, self.stage, self.cost / 2)
-        return lower, Record(self.address, self.arguments, middle, self.high, self.stage, self.cost / 2)
+        kept = round((1.0 - part) * length / grain) * grain
+        kept = min(max(kept, grain), length - 1)
+        cost = self.cost * kept / length
+        middle = self.low + kept
+        lower = Record(self.address, self.arguments, self.low, middle, self.stage, cost)
+        return lower, Record(self.address, self.arguments, middle, self.high, self.stage, self.cost - cost)
 
 
 def shared(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
@@ -304,138 +294,24 @@ def shared(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
         >>> from tinygrad_dnn.jit.native.parallel import Record, shared
         >>> first, second = shared([Record(0, (), 0, 100, cost=5000.0, splits=True)])
         >>> [(x.low, x.high) for x in first + second]
-        [(0, 64), (64, 100)]
+        [(0, 48), (48, 100)]
     """
     total = sum(x.cost for x in records)
     if total < _WORTH:
         return list(records), []
-    first: list[Record] = []
-    second: list[Record] = []
+    sides: tuple[list[Record], list[Record]] = [], []
     costs = [0.0, 0.0]
     for record in sorted(records, key=lambda x: -x.cost):
-        if record.splits and record.cost > _SPLIT * total and record.high - record.low > 1:
-            lower, upper = record.halves()
-            first.append(lower)
-            second.append(upper)
-            costs = [costs[0] + lower.cost, costs[1] + upper.cost]
-        elif costs[0] <= costs[1]:
-            first.append(record)
-            costs[0] += record.cost
-        else:
-            second.append(record)
-            costs[1] += record.cost
-    return first, second
-
-
-class Helper:
-    """The thread that helps. It is none of Python's, since it must never hold what Python's threads wait for.
-
-    Attributes:
-        news: The number of the news, the job, the job's run, the number that the helper has seen, addresses of
-            functions, and whether it sleeps; from the ninth word on the semaphore that wakes it.
-    """
-
-    def __init__(self, help_address: int) -> None:
-        library = ctypes.CDLL(None)
-        self.news = np.zeros(64, np.int64)
-        self.address: int = self.news.__array_interface__["data"][0]
-        for place, name in ((4, "sched_yield"), (6, "sem_post"), (7, "sem_wait")):
-            self.news[place] = ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
-        library.sem_init(ctypes.c_void_p(self.address + 64), 0, 0)
-        self._retired: list[tuple[int, Any]] = []
-        self._thread = ctypes.c_void_p()
-        library.pthread_create(
-            ctypes.byref(self._thread), None, ctypes.c_void_p(help_address), ctypes.c_void_p(self.address)
-        )
-
-    def keep(self, arrays: Any) -> None:
-        """Keep what it may still look at until it has seen later news."""
-        seen = int(self.news[3])
-        self._retired = [(number, kept) for number, kept in self._retired if number >= seen]
-        self._retired.append((int(self.news[0]), arrays))
-
-
-@functools.cache
-def helper(help_address: int) -> Helper:
-    """Return the process's helper."""
-    return Helper(help_address)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=helper.cache_clear)
-
-
-class Stages:
-    """The stages of a piece of a program, run together with the helper.
-
-    Args:
-        rows: For each stage the addresses and numbers of the records of both halves.
-        table: The address of the table of slots.
-        run_stages: The native function.
-        help_address: The address of what the helper runs.
-    """
-
-    def __init__(
-        self, rows: Sequence[tuple[int, int, int, int]], table: int, run_stages: Any, help_address: int
-    ) -> None:
-        self._rows = np.array(rows, np.int64)
-        self._shared = np.zeros(8 * (len(rows) + 2), np.int64)
-        addresses = [x.__array_interface__["data"][0] for x in (self._shared, self._rows)]
-        self._job = np.array([table, *addresses, len(rows)], np.int64)
-        self._address: int = self._job.__array_interface__["data"][0]
-        self._run_stages = run_stages
-        self._help_address = help_address
-        self._runs = 0
-        self._pace = Pace()
-        weakref.finalize(self, _keep, help_address, [self._rows, self._shared, self._job])
-
-    def __call__(self) -> None:
-        """Run them once."""
-        self._runs += 1
-        news = helper(self._help_address).address
-        alone = not self._pace.helped
-        start = time.perf_counter()
-        missed = self._run_stages(self._address, self._runs, news, alone)
-        self._pace.took(time.perf_counter() - start, late=missed >= _LATE)
-
-
-class Pace:
-    """Finds out whether help pays; results do not depend on it.
-
-    Attributes:
-        helped: Whether the next run is to be helped.
-    """
-
-    def __init__(self) -> None:
-        self.helped = True
-        self._period = _PERIOD
-        self._times: list[float] = []
-        self._left = 0
-
-    def took(self, seconds: float, late: bool = False) -> None:
-        """Note how long a run took, and whether it waited for the helper for very long."""
-        if self._left:
-            self._left -= 1
-            if late:
-                self.helped = False
-            if not self._left:
-                self.helped = True  # the next trials
-            return
-        self._times.append(seconds)
-        count = len(self._times)
-        self.helped = count < _TRIALS
-        if late:
-            self.helped = False
-        elif count < 2 * _TRIALS:
-            return
-        else:
-            # The first ones of each kind find the helper asleep, or its data in the other core's cache.
-            helped, alone = self._times[_TRIALS // 2 : _TRIALS], self._times[_TRIALS + _TRIALS // 2 :]
-            self.helped = statistics.median(helped) < statistics.median(alone)
-        self._period = _PERIOD if self.helped else min(2 * self._period, _LONGEST_PERIOD)
-        self._left = self._period
-        self._times = []
-
-
-def _keep(help_address: int, arrays: Any) -> None:
-    helper(help_address).keep(arrays)
+        side = int(costs[1] < costs[0])
+        sides[side].append(record)
+        costs[side] += record.cost
+    heavy = int(costs[1] > costs[0])
+    gap = costs[heavy] - costs[1 - heavy]
+    can = [x for x in sides[heavy] if x.splits and x.high - x.low > 1]
+    if gap > _UNEVEN * total and can:
+        largest = max(can, key=lambda x: x.cost)
+        sides[heavy].remove(largest)
+        lower, upper = largest.cut(min(gap / 2 / largest.cost, 0.5))
+        sides[heavy].insert(0, lower)
+        sides[1 - heavy].append(upper)
+    return sides

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +14,20 @@ import numpy as np
 
 from tinygrad_dnn import backend
 from tinygrad_dnn.jit.grouping import Group
-from tinygrad_dnn.jit.memory import ALIGNMENT, ARENA, Memory
+from tinygrad_dnn.jit.memory import ARENA, Memory
 from tinygrad_dnn.jit.native import blas
 from tinygrad_dnn.jit.native.compiler import compiler
-from tinygrad_dnn.jit.native.parallel import Record, Stages, shared
+from tinygrad_dnn.jit.native.parallel import Record, shared
+from tinygrad_dnn.jit.native.stages import Stages
+from tinygrad_dnn.jit.native.state import Read, Written, refuse_unlike
+from tinygrad_dnn.jit.native.table import Table, address, is_plain
 from tinygrad_dnn.jit.operations import Operation, Operations
 from tinygrad_dnn.jit.program import Program, Value
 from tinygrad_dnn.jit.views import View
 from tinygrad_dnn.tensor import Tensor, assigned_now
+
+# Arrays of up to so many bytes that go in and out are copied; of longer ones the table is told the address.
+_SHORT = 16_384
 
 
 @dataclass(frozen=True)
@@ -61,27 +66,12 @@ class Run:
         self.groups = list(groups)
         self.calls = [step.operation.name for step in steps if isinstance(step, Call)]
         self.arena_bytes = memory.arena_bytes
-        self._memory = memory
-        self._backend = backend.get("numpy")
         self._lock = threading.Lock()
-        self._table = np.zeros(memory.slots, np.int64)
-        self._arrays: list[Any] = [None] * memory.slots
-        block = np.empty(memory.arena_bytes + ALIGNMENT, np.uint8)
-        start = -_address(block) % ALIGNMENT
-        self._arena = block[start : start + memory.arena_bytes]
-        self._table[ARENA] = _address(self._arena)
-        self._link(steps, threads)
-        self._inputs = list(zip(program.inputs, memory.inputs, strict=True))
-        self._held = [(value, value.tensor, slot) for value, slot in memory.held]
-        self._seen: list[Any] = [None] * len(self._held)
-        self._states = [tensor for tensor, _ in memory.states]
-        self._state_slots = [slot for _, slot in memory.states]
-        self._own: list[Any] = [None] * len(self._states)
-        self._alone = [_ALONE] * len(self._states)
-        self._bound = [(tensor, view, self._base(view.root)) for tensor, view in memory.bound]
-        self._outputs = [
-            (view, slot, None if slot is not None else self._base(view.root)) for view, slot in memory.outputs
-        ]
+        self._table = Table(memory)
+        self._link_inputs(memory)
+        self._link_outputs(memory)
+        self._link_state(memory)
+        self._link_steps(steps, threads)
 
     def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Run the program on arrays; let its Tensors hold what they are to hold, and return new arrays.
@@ -90,39 +80,95 @@ class Run:
             ValueError: An input, or what a Tensor holds now, has another shape or dtype than when it was recorded.
         """
         with self._lock:
-            self._look_up(inputs)
-            with self._one_blas_thread:
-                for segment in self._segments:
-                    if isinstance(segment, Call):
-                        self._call(segment)
-                    else:
+            arrays = self._table.arrays
+            try:
+                self._take(inputs)
+                read, written = self._read.arrays(), self._written.arrays()
+                for slot, place in self._shown_read:
+                    arrays[slot] = read[place]
+                for slot, place in self._shown_written:
+                    arrays[slot] = written[place]
+                with self._one_blas_thread:
+                    for segment in self._segments:
                         segment()
-            return self._finish()
+                return self._finish(written)
+            finally:
+                for slot in self._passing:
+                    arrays[slot] = None
 
     # -- before -------------------------------------------------------------------------------------------------------
 
-    def _link(self, steps: Sequence[Record | Call], threads: int) -> None:
+    def _link_inputs(self, memory: Memory) -> None:
+        self._inputs: list[tuple[tuple[int, ...], np.dtype, int, np.ndarray | None]] = []
+        for value, slot in zip(self.program.inputs, memory.inputs, strict=True):
+            own = self._table.fix(slot, value.shape, value.dtype) if _is_short(value) else None
+            self._inputs.append((value.shape, value.dtype, slot, own))
+
+    def _link_outputs(self, memory: Memory) -> None:
+        """Find what each output is a copy of, or the slot of the new array that it is in each run."""
+        new = {slot: view.root for view, slot in memory.outputs if slot is not None}
+        for slot, root in [*new.items()]:
+            if _is_short(root):
+                self._table.fix(slot, root.shape, root.dtype)
+                del new[slot]
+        self._new = [*new.items()]
+        self._outputs = [
+            (view, slot if slot in new else None, self._table.fixed(view)) for view, slot in memory.outputs
+        ]
+
+    def _link_state(self, memory: Memory) -> None:
+        """Part the Tensors into those that are written over and those that are bound to another array, or only read."""
+        new = {id(tensor): value for tensor, value in self.program.updates}
+        held = {id(value.tensor): slot for value, slot in memory.held}
+        written: list[tuple[Tensor, Value, int | None]]
+        written = [(tensor, new[id(tensor)], slot) for tensor, slot in memory.states]
+        self._moved: list[tuple[int, np.ndarray]] = []
+        self._bound: list[tuple[Tensor, View]] = []
+        for tensor, view in memory.bound:
+            source = self._table.fixed(view)
+            if source is None:
+                self._bound.append((tensor, view))
+            else:
+                self._moved.append((len(written), source))
+                written.append((tensor, new[id(tensor)], held.get(id(tensor))))
+        over = {id(tensor) for tensor, _, _ in written}
+        read = [(value.tensor, value, slot) for value, slot in memory.held if id(value.tensor) not in over]
+        self._written = Written(self._table, written)
+        self._read = Read(self._table, [(x, value, slot) for x, value, slot in read if x is not None])
+        self._slots_written = {slot: place for place, (_, _, slot) in enumerate(written) if slot is not None}
+        self._slots_read = {slot: place for place, (_, _, slot) in enumerate(read)}
+
+    def _link_steps(self, steps: Sequence[Record | Call], threads: int) -> None:
         """Make one segment of the records that follow each other, and let calls stand between."""
         self._arrays_of_records: list[np.ndarray] = []
-        self._segments: list[Any] = []
+        self._segments: list[Callable[[], None]] = []
         waiting: list[Record] = []
+        looked_at: list[View] = [view for view, _, fixed in self._outputs if fixed is None]
+        looked_at += [view for _, view in self._bound]
         for step in steps:
             if isinstance(step, Record):
                 waiting.append(step)
                 continue
             self._segment(waiting, threads)
-            self._segments.append(step)
+            called = _Called(step, self._table)
+            looked_at += called.views
+            self._segments.append(called)
             waiting = []
         self._segment(waiting, threads)
         functions = blas.thread_functions() if threads > 1 else None
         self._one_blas_thread: Any = contextlib.nullcontext() if functions is None else _OneBlasThread(*functions)
+        slots = {self._table.memory.places[id(view.root)].slot for view in looked_at} - {ARENA}
+        self._shown_read = [(slot, self._slots_read[slot]) for slot in slots & self._slots_read.keys()]
+        self._shown_written = [(slot, self._slots_written[slot]) for slot in slots & self._slots_written.keys()]
+        passing = {*slots, *self._table.memory.inputs, *self._table.memory.calls.values()}
+        self._passing = sorted(passing | {slot for slot, _ in self._new})
 
     def _segment(self, records: Sequence[Record], threads: int) -> None:
         """Append a segment: one list, or the stages of two threads if there is anything to share."""
         if not records:
             return
         found = compiler()
-        table = _address(self._table)
+        table = self._table.address
         if threads > 1:
             stages = [shared(list(same)) for _, same in itertools.groupby(records, key=lambda x: x.stage)]
             if any(second for _, second in stages):
@@ -134,112 +180,92 @@ class Run:
     def _list(self, records: Sequence[Record]) -> tuple[int, int]:
         """Return the address of a list of records, and how many there are."""
         arguments = np.array([x for record in records for x in record.arguments] or [0], np.int64)
-        address = _address(arguments)
+        place = address(arguments)
         rows = []
         for record in records:
-            rows.append((record.address, address, record.low, record.high))
-            address += 8 * len(record.arguments)
+            rows.append((record.address, place, record.low, record.high))
+            place += 8 * len(record.arguments)
         table = np.array(rows or [(0, 0, 0, 0)], np.int64)
         self._arrays_of_records += [arguments, table]
-        return _address(table), len(records)
+        return address(table), len(records)
 
-    def _look_up(self, inputs: Sequence[np.ndarray]) -> None:
-        """Enter into the table where everything is that comes from outside."""
-        for (value, slot), given in zip(self._inputs, inputs, strict=True):
-            self._enter(value, slot, given)
-        seen = self._seen
-        for place, (value, tensor, slot) in enumerate(self._held):
-            if tensor.data is not seen[place]:  # type: ignore[union-attr]
-                seen[place] = tensor.data  # type: ignore[union-attr]
-                self._enter(value, slot, seen[place])
-        if _references(self._states) != self._alone or not all(
-            tensor.data is own for tensor, own in zip(self._states, self._own, strict=True)
-        ):
-            self._take_over()
-        for view, new, _ in self._outputs:
-            if new is not None:
-                array = np.empty(view.root.shape, view.root.dtype)
-                self._arrays[new] = array
-                self._table[new] = _address(array)
+    # -- in each run --------------------------------------------------------------------------------------------------
 
-    def _enter(self, value: Value, slot: int, given: np.ndarray) -> None:
-        if given.shape != value.shape or given.dtype != value.dtype:
-            raise ValueError(
-                f"the program was recorded for {value.dtype.name}{list(value.shape)}, and was given "
-                f"{given.dtype.name}{list(given.shape)}."
-            )
-        array = given if given.flags.c_contiguous and given.flags.aligned else np.array(given, order="C")
-        self._arrays[slot] = array
-        self._table[slot] = _address(array)
+    def _take(self, inputs: Sequence[np.ndarray]) -> None:
+        """Enter what was given, and new arrays for what is to be returned."""
+        arrays, enter = self._table.arrays, self._table.enter
+        for (shape, dtype, slot, own), given in zip(self._inputs, inputs, strict=True):
+            refuse_unlike(shape, dtype, given)
+            if own is not None:
+                np.copyto(own, given)
+            else:
+                arrays[slot] = array = given if is_plain(given) else np.array(given, order="C")
+                enter(slot, array)
+        for slot, root in self._new:
+            arrays[slot] = array = np.empty(root.shape, root.dtype)
+            enter(slot, array)
 
-    def _take_over(self) -> None:
-        """Give each Tensor an array of its own whose array somebody else has, or that was assigned to."""
-        for place, (tensor, slot) in enumerate(zip(self._states, self._state_slots, strict=True)):
-            if tensor.data is not self._own[place] or _references([tensor]) != [_ALONE]:
-                own = np.array(tensor.data, order="C")
-                tensor.data = self._own[place] = own
-                self._table[slot] = _address(own)
-
-    # -- during and after ---------------------------------------------------------------------------------------------
-
-    def _base(self, root: Value) -> Any:
-        """Return the array of a value in the arena, or else its slot."""
-        place = self._memory.places[id(root)]
-        if place.slot != ARENA:
-            return place.slot
-        piece = self._arena[place.offset : place.offset + root.size * root.dtype.itemsize]
-        return piece.view(root.dtype).reshape(root.shape)
-
-    def _array(self, view: View, base: Any) -> np.ndarray:
-        return view.of(self._array_at(base) if isinstance(base, int) else base)
-
-    def _array_at(self, slot: int) -> np.ndarray:
-        if slot in self._state_slots:
-            found: np.ndarray = self._own[self._state_slots.index(slot)]
-            return found
-        return self._arrays[slot]  # type: ignore[no-any-return]
-
-    def _call(self, call: Call) -> None:
-        """Let a primitive compute, and enter its result into the table."""
-        operation = call.operation
-        given = [self._array(x, self._base(x.root)) if isinstance(x, View) else x for x in operation.sources]
-        instruction = operation.instruction
-        result = np.asarray(instruction.primitive.forward(self._backend, *given, **instruction.attributes))
-        root = operation.target.root
-        # What it returns may be a view of what is overwritten later.
-        if result.base is not None or not result.flags.c_contiguous or any(result is x for x in given):
-            result = np.array(result, order="C")
-        self._arrays[call.slot] = result
-        self._table[call.slot] = _address(result)
-        if result.shape != root.shape or result.dtype != root.dtype:
-            raise ValueError(
-                f"{operation.name} gave {result.dtype.name}{list(result.shape)}, and {root.dtype.name}"
-                f"{list(root.shape)} when the program was recorded."
-            )
-        for slot in call.over:
-            self._arrays[slot] = None
-
-    def _finish(self) -> list[np.ndarray]:
-        new = [(tensor, self._array(view, base).copy()) for tensor, view, base in self._bound]
+    def _finish(self, written: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs, and let Tensors hold what they are to hold."""
+        table = self._table
         results = [
-            self._arrays[slot].reshape(view.shape) if slot is not None else self._array(view, base).copy()
-            for view, slot, base in self._outputs
-        ]
-        for tensor, own in zip(self._states, self._own, strict=True):
-            assigned_now(tensor, own)
-        for tensor, array in new:
+            fixed.copy() if fixed is not None
+            else table.array(view).copy() if slot is None
+            else table.array(view)
+            for view, slot, fixed in self._outputs
+        ]  # fmt: skip
+        bound = [(tensor, table.array(view).copy()) for tensor, view in self._bound]
+        for place, source in self._moved:
+            np.copyto(written[place], source)
+        self._written.done()
+        for tensor, array in bound:
             assigned_now(tensor, array)
-        for _, slot, _ in self._outputs:
-            if slot is not None:
-                self._arrays[slot] = None
-        for slot in (*self._memory.inputs, *self._memory.calls.values()):
-            self._arrays[slot] = None
         return results
 
     def __str__(self) -> str:
         lines = [f"{number:4d}  {group}" for number, group in enumerate(self.groups)]
         lines.append(f"called: {', '.join(self.calls) or 'nothing'}; temporary values take {self.arena_bytes} bytes")
         return "\n".join(lines)
+
+
+class _Called:
+    """A primitive that computes when it is called, and whose result is entered into the table.
+
+    Attributes:
+        views: What it reads that may be another array in each run.
+    """
+
+    def __init__(self, call: Call, table: Table) -> None:
+        instruction = call.operation.instruction
+        self._forward = functools.partial(instruction.primitive.forward, backend.get("numpy"))
+        self._attributes = instruction.attributes
+        self._root = call.operation.target.root
+        self._table, self._call = table, call
+        self._given: list[Any] = []
+        self.views: list[View] = []
+        for x in call.operation.sources:
+            fixed = table.fixed(x) if isinstance(x, View) else None
+            self._given.append(x if fixed is None else fixed)
+            if fixed is None and isinstance(x, View):
+                self.views.append(x)
+
+    def __call__(self) -> None:
+        """Compute."""
+        table, slot = self._table, self._call.slot
+        given = [table.array(x) if isinstance(x, View) else x for x in self._given]
+        result = np.asarray(self._forward(*given, **self._attributes))
+        # What it returns may be a view of what is overwritten later.
+        if result.base is not None or not result.flags.c_contiguous or any(result is x for x in given):
+            result = np.array(result, order="C")
+        if result.shape != self._root.shape or result.dtype != self._root.dtype:
+            raise ValueError(
+                f"{self._call.operation.name} gave {result.dtype.name}{list(result.shape)}, and "
+                f"{self._root.dtype.name}{list(self._root.shape)} when the program was recorded."
+            )
+        table.arrays[slot] = result
+        table.enter(slot, result)
+        for slot in self._call.over:
+            table.arrays[slot] = None
 
 
 class _OneBlasThread:
@@ -259,19 +285,5 @@ class _OneBlasThread:
             self._set(self._before)
 
 
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
-
-
-def _references(tensors: Sequence[Tensor]) -> list[int]:
-    """Return how many references there are to the array of each Tensor."""
-    return [sys.getrefcount(tensor.data) for tensor in tensors]
-
-
-def _alone() -> int:
-    """Return how many there are to an array that one Tensor and one list hold."""
-    own = [np.zeros(1)]
-    return _references([Tensor._wrap(own[0])])[0]
-
-
-_ALONE = _alone()
+def _is_short(value: Value) -> bool:
+    return bool(value.size * value.dtype.itemsize <= _SHORT)

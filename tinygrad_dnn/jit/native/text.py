@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,8 +44,8 @@ def constant(value: Any, dtype: np.dtype[Any]) -> str:
         ('0x3FE0000000000000', '3', 'true')
     """
     if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            rounded = float(dtype.type(value))
+        # NumPy's own float32 would warn of what is out of range, and asking it not to takes long.
+        rounded = ctypes.c_float(value).value if dtype.itemsize == 4 else float(value)
         return f"0x{struct.unpack('>Q', struct.pack('>d', rounded))[0]:016X}"
     if dtype.kind == "b":
         return "true" if value else "false"
@@ -103,3 +105,24 @@ class Body:
         """Append the call of one of LLVM's own functions."""
         suffix = {"float": "f32", "double": "f64"}.get(kind, kind)
         return self.call(f"llvm.{function}.{suffix}", kind, *arguments)
+
+    def loop(self, start: str, end: str, step: str, note: str = "") -> tuple[str, Callable[[], None]]:
+        """Begin a loop over at least one index; return the index, and what ends the loop."""
+        before, inside, after = self.label(), self.label(), self.label()
+        index, following = self.name(), self.name()
+        latch = self.label()
+        self.line(f"br label %{before}")
+        self.line(f"{before}:")
+        self.line(f"br label %{inside}")
+        self.line(f"{inside}:")
+        self.line(f"{index} = phi i64 [ {start}, %{before} ], [ {following}, %{latch} ]")
+
+        def close() -> None:
+            self.line(f"br label %{latch}")
+            self.line(f"{latch}:")
+            self.line(f"{following} = add nsw i64 {index}, {step}")
+            more = self.compare("slt", "i64", following, end)
+            self.line(f"br i1 {more}, label %{inside}, label %{after}{note}")
+            self.line(f"{after}:")
+
+        return index, close
