@@ -18,7 +18,7 @@ export PIP_USER := 0
 # Every script in examples/ but what they share and the exercise.
 LESSONS := $(filter-out lesson cifar10_exercise,$(basename $(notdir $(wildcard examples/*.py))))
 
-.PHONY: help exercise gallery bench test test-strict test-all check clean
+.PHONY: help exercise gallery bench test test-strict test-all soak check clean
 
 help:
 	@echo 'make exercise    train the four variants of the exercise on images that come with the package: a table and'
@@ -28,6 +28,7 @@ help:
 	@echo 'make test        run the tests: all that are fast, and a sample of each heavy one; ARGS goes to pytest'
 	@echo 'make test-strict run the same tests, every one on the double that is as strict as CuPy'
 	@echo 'make test-all    run make test-strict, then every test at its full count'
+	@echo 'make soak        try random models and files: make soak ARGS="--seconds 300 --seed 7"; prints what repeats a failure'
 	@echo 'make check       check style (ruff), types (mypy --strict) and the direction of imports (import-linter)'
 	@echo 'make clean       remove .venv, builds and caches; results stay'
 	@echo
@@ -51,6 +52,9 @@ test-strict: $(VENV)/.for-development
 
 test-all: test-strict
 	@$(PYTEST) -m 'not gpu' $(ARGS)
+
+soak: $(VENV)/.for-development
+	@$(VENV_PYTHON) -m tests.soak $(ARGS)
 
 check: $(VENV)/.for-development
 	@$(VENV_PYTHON) -m ruff check .

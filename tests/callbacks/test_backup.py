@@ -288,6 +288,16 @@ def test_two_trainings_of_one_process_do_not_share_a_folder(tmp_path: Path) -> N
     go_on(tmp_path)
 
 
+def test_a_folder_that_cannot_be_made_is_an_error_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="cannot be made, since there is a file in its place: give another"):
+        go_on(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "link").symlink_to("/proc/nothing/can/be/made/here")
+    with pytest.raises(OSError, match=r"link|proc"):
+        go_on(tmp_path / "link" / "below")
+
+
 def test_two_backups_of_one_training_have_a_folder_each(tmp_path: Path) -> None:
     expected = straight()
     folders = [tmp_path / "often", tmp_path / "seldom"]

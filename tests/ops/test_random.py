@@ -136,6 +136,39 @@ def test_each_thread_has_its_seed() -> None:
     assert found["drawn"] == expected == uniform((3,)).tolist()
 
 
+def draw_in_scopes(times: int) -> None:
+    """Let eight threads seed and draw again and again; each must draw what it draws alone."""
+    alone = {}
+    for number in range(8):
+        set_seed(number)
+        alone[number] = uniform((2,)).tolist()
+    wrong: list[int] = []
+    start = threading.Barrier(8)
+
+    def work(number: int) -> None:
+        start.wait()
+        for _ in range(times):
+            set_seed(number)
+            if uniform((2,)).tolist() != alone[number] or get_seed() != number:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_threads_do_not_draw_from_one_another() -> None:
+    draw_in_scopes(200)
+
+
+@pytest.mark.heavy
+def test_threads_do_not_draw_from_one_another_in_10000_scopes() -> None:
+    draw_in_scopes(10_000)
+
+
 def test_generator_draws_on_the_host() -> None:
     assert isinstance(generator(3), np.random.Generator)
     assert generator(3).integers(1000) == generator(3).integers(1000)

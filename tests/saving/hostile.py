@@ -30,7 +30,7 @@ def entry(text: str, data: int = 8) -> bytes:
 
 SHORT, FORM = "too short for its header", "no JSON object of the right form"
 HOSTILE: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", SHORT),
+    "empty": (b"", "it is empty"),
     "seven bytes": (b"\0" * 7, SHORT),
     "a length alone": (b"\0" * 8, FORM),
     "a length of 2**64 - 1": (b"\xff" * 8 + b"{}", SHORT),
@@ -122,10 +122,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "bytes after the last tensor": (tensors(9, x=F32), "its tensors take 8 bytes, and 9 are there"),
     "bytes and no tensor": (framed("{}", b"MZ"), "its tensors take 0 bytes, and 2 are there"),
     "a tensor cut short": (tensors(7, x=F32), "its tensors take 8 bytes, and 7 are there"),
-    "a pickle": (b"\x80\x04\x95" + b"cos\nsystem\n(S'true'\ntR.", SHORT),
-    "a zip": (b"PK\x03\x04" + bytes(60), SHORT),
-    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(600), SHORT),
-    "NumPy's npy": (b"\x93NUMPY\x01\x00" + b"v\x00{'descr': '|O'}" + bytes(64), SHORT),
+    "a pickle": (b"\x80\x04\x95" + b"cos\nsystem\n(S'true'\ntR.", "no safetensors file but a pickle"),
+    "a zip": (b"PK\x03\x04" + bytes(60), "no safetensors file but a ZIP archive"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(600), "no safetensors file but an HDF5 file, as Keras's .h5: open it with"),
+    "NumPy's npy": (b"\x93NUMPY\x01\x00" + b"v\x00{'descr': '|O'}" + bytes(64), "but one array of NumPy's"),
     "HTML": (b"<!DOCTYPE html><html><body>404</body></html>", SHORT),
     "a Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", SHORT),
     "Python": (b"import os; os.system('true')\n", SHORT),

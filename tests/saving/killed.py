@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_dnn as td
+from tinygrad_dnn.saving import files
 
 
 def model() -> td.Model:
@@ -66,6 +67,7 @@ def number_in(way: str, file: Path) -> int:
 
 def main(way: str, file: str) -> None:
     """Save until killed."""
+    files._PIECE = 64  # many short writes: most of the time is spent where a kill is to come
     made, path = model(), Path(file)
     first = number_in(way, path) if os.path.exists(file) else 0
     for number in itertools.count(first + 1):

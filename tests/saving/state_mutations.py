@@ -26,7 +26,7 @@ def mutated_state(content: bytes, random: np.random.Generator) -> bytes:
 def _other_bytes(content: bytes, random: np.random.Generator) -> bytes:
     raw = bytearray(content)
     for _ in range(random.integers(1, 4)):
-        kind, at = random.integers(5), int(random.integers(len(raw)))
+        kind, at = random.integers(5), int(random.integers(max(1, len(raw) - 1)))
         if kind == 0:
             raw[at] = random.integers(256)
         elif kind == 1:
@@ -34,7 +34,7 @@ def _other_bytes(content: bytes, random: np.random.Generator) -> bytes:
         elif kind == 2:
             del raw[max(at, 9) :]
         elif kind == 3:
-            del raw[at : at + int(random.integers(1, min(60, len(raw) - 8)))]
+            del raw[at : at + int(random.integers(1, 60))]
         else:
             raw[at:at] = raw[: int(random.integers(1, 80))]
     return bytes(raw)

@@ -235,7 +235,7 @@ def test_a_name_as_long_as_a_disk_takes(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_and_a_folder_in_the_files_place(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="was not written"):
+    with pytest.raises(FileNotFoundError, match=r"the folder '.*nowhere' is not there, make it first: .* not written"):
         saving.replace(tmp_path / "nowhere" / "a", [b"x"])
     with pytest.raises(IsADirectoryError, match="is a folder"):
         saving.replace(tmp_path, [b"x"])

@@ -12,8 +12,7 @@ from typing import Any
 from tinygrad_dnn.callbacks.base import Callback
 from tinygrad_dnn.callbacks.identity import difference
 from tinygrad_dnn.callbacks.locking import FolderLock
-from tinygrad_dnn.checks import as_flag, as_integer
-from tinygrad_dnn.saving import FileError
+from tinygrad_dnn.checks import as_flag, as_integer, as_path
 from tinygrad_dnn.saving.tree import read_state, write_state
 
 _NAME = re.compile(r"backup-(\d+)-(\d+)\.safetensors")
@@ -80,9 +79,7 @@ class BackupAndRestore(Callback):
         keep: int = 2,
     ) -> None:
         owner = "BackupAndRestore"
-        if not isinstance(backup_dir, (str, os.PathLike)) or not os.fspath(backup_dir):
-            raise TypeError(f"{owner}: backup_dir must be the path of a folder, not {backup_dir!r}.")
-        self.backup_dir = os.fspath(backup_dir)
+        self.backup_dir = as_path(backup_dir, f"{owner}: backup_dir", "folder")
         self.save_freq = check_save_freq(owner, save_freq)
         self.double_checkpoint = as_flag(double_checkpoint, f"{owner}: double_checkpoint")
         self.delete_checkpoint = as_flag(delete_checkpoint, f"{owner}: delete_checkpoint")
@@ -109,8 +106,15 @@ class BackupAndRestore(Callback):
         self._steps, self._done = 0, False
         self._identity = progress.identity()
         state = self._newest()
-        if state is not None:
+        if state is None:
+            return
+        try:
             progress.set_state(state)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            reason = error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise ValueError(
+                f"BackupAndRestore: training cannot go on from the backup {str(self._good[-1])!r}: {reason}"
+            ) from error
 
     def on_progress(self, progress: Any) -> None:
         """Take a backup if one is due; after the end, delete them."""
@@ -159,8 +163,8 @@ class BackupAndRestore(Callback):
             path = self._good[-1]
             try:
                 content = read_state(path)
-                then, training = content["identity"], content["training"]
-            except (FileError, OSError, LookupError, TypeError) as error:
+                differs, training = difference(content["identity"], self._identity), content["training"]
+            except (OSError, AttributeError, LookupError, TypeError, ValueError) as error:
                 del self._good[-1]
                 if self._good:
                     warnings.warn(
@@ -169,7 +173,6 @@ class BackupAndRestore(Callback):
                         stacklevel=2,
                     )
                 continue
-            differs = difference(then, self._identity)
             if differs is not None:
                 raise ValueError(
                     f"BackupAndRestore: the backups in {self.backup_dir!r} are of another training: {differs}; give "

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_dnn.callbacks.backup import check_save_freq
 from tinygrad_dnn.callbacks.monitoring import Monitor, check_verbose
-from tinygrad_dnn.checks import as_flag, as_number
+from tinygrad_dnn.checks import as_flag, as_number, as_path
 
 
 class ModelCheckpoint(Monitor):
@@ -63,10 +63,8 @@ class ModelCheckpoint(Monitor):
     ) -> None:
         super().__init__(monitor, mode)
         owner = "ModelCheckpoint"
-        if not isinstance(filepath, (str, os.PathLike)) or not os.fspath(filepath):
-            raise TypeError(f"{owner}: filepath must be the path of a file, not {filepath!r}.")
+        self.filepath = as_path(filepath, f"{owner}: filepath")
         check_verbose(owner, verbose)
-        self.filepath = os.fspath(filepath)
         _check_names(self.filepath)
         self.verbose = verbose
         self.save_best_only = as_flag(save_best_only, f"{owner}: save_best_only")

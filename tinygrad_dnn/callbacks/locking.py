@@ -16,6 +16,7 @@ except ImportError:  # Windows
 _NAME = "lock"
 # The byte that Windows locks, behind what the file says: there, nobody else could read a locked one.
 _PLACE = 1 << 20
+_TRIES = 100
 
 
 class FolderLock:
@@ -26,6 +27,7 @@ class FolderLock:
 
     Raises:
         RuntimeError: Another training has it.
+        NotADirectoryError: There is a file in the folder's place.
         OSError: The file cannot be written, or the disk knows no locks.
 
     Example:
@@ -39,11 +41,7 @@ class FolderLock:
     def __init__(self, folder: str) -> None:
         self.path = os.path.join(folder, _NAME)
         while True:
-            try:
-                os.makedirs(folder, exist_ok=True)
-                handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-            except FileNotFoundError:  # the one who had it has just removed it
-                continue
+            handle = _opened(folder, self.path)
             try:
                 if not _locked(handle):
                     owner = os.read(handle, 200).decode(errors="replace").strip() or "another training"
@@ -77,6 +75,24 @@ class FolderLock:
         with contextlib.suppress(OSError):  # Windows removes no open file
             os.unlink(self.path)
         os.close(handle)
+
+
+def _opened(folder: str, path: str) -> int:
+    """Make a folder, and open a file in it."""
+    for left in reversed(range(_TRIES)):
+        try:
+            os.makedirs(folder, exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        except FileNotFoundError:
+            # The one who had the folder may have removed it just now; below a link that leads nowhere none can be made.
+            if not left:
+                raise
+        except (FileExistsError, NotADirectoryError) as error:
+            raise NotADirectoryError(
+                f"the folder {os.fspath(folder)!r} cannot be made, since there is a file in its place: give another "
+                "path, or move the file."
+            ) from error
+    raise AssertionError("one of the tries ends it")
 
 
 def _locked(handle: int) -> bool:

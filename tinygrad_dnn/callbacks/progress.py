@@ -103,7 +103,11 @@ class Progress:
 
         Raises:
             ValueError: The data do not reach so far, or the model's parts are others.
+            TypeError: A part is not of its kind.
         """
+        for key, kind in _KINDS.items():
+            if type(state[key]) is not kind:
+                raise TypeError(f"of the state, {key!r} is a {type(state[key]).__name__} and no {kind.__name__}")
         if state["step"]:
             self._calls("epoch_begin", state["epoch"], Logs())
         # What an iterable draws on the way belongs to the past: the random states come last.
@@ -158,6 +162,12 @@ class Progress:
                     "out; give fit the same callbacks to go on as it would have.",
                     stacklevel=2,
                 )
+
+
+_KINDS: dict[str, type] = {
+    "epoch": int, "step": int, "logs": dict, "stop_training": bool, "model": dict, "optimizer": dict, "means": list,
+    "history": dict, "callbacks": dict, "random": dict,
+}  # fmt: skip
 
 
 def _of_model(model: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn.callbacks.base import Callback
+from tinygrad_dnn.checks import as_path
 
 
 class History(Callback):
@@ -81,11 +82,9 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        if not isinstance(filename, (str, os.PathLike)):
-            raise TypeError(f"CSVLogger: filename must be the path of a file, not {filename!r}.")
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"CSVLogger: separator must be one character, not {separator!r}.")
-        self.filename = os.fspath(filename)
+        self.filename = as_path(filename, "CSVLogger: filename")
         self.separator = separator
         self.append = append
         self._columns: list[str] = []

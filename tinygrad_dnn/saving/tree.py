@@ -20,6 +20,7 @@ VERSION = 1
 _TEXT, _SUM = "tinygrad_dnn.state", "tinygrad_dnn.state.crc32"
 # A longer list of numbers is a tensor in the file: a header has only so much room.
 _LONG = 32
+_SCALARS = frozenset(np.dtype(code).name for code in "?bBhHiIlLqQefd")
 _TAKEN = "it may hold None, truth values, numbers, texts, arrays, and lists, tuples and dicts of these"
 
 
@@ -155,6 +156,8 @@ def _unpacked(value: Any, tensors: dict[str, np.ndarray[Any, Any]]) -> Any:
         return float(content)
     if kind == "scalar":
         name, plain = content
+        if name not in _SCALARS:  # a void one would take as many bytes as its number says
+            raise ValueError(f"it has a number of the unknown type {name!r}")
         return np.dtype(name).type(float.fromhex(plain) if isinstance(plain, str) else plain)
     if kind == "numbers":
         return _unpacked(content, tensors).tolist()
