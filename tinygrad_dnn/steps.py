@@ -164,6 +164,8 @@ class Learner(Layer):
             )
         grads = autograd.grad(self.optimizer.scale_loss(loss), weights, allow_unused=True)
         self.optimizer.apply(grads, weights)
+        # Those that depend on no trainable weight still have the graph that made them.
+        self._losses = [penalty.detach() for penalty in self._losses]
         return self._track(loss, x, y, y_pred, sample_weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import copy
 import functools
 import gc
@@ -254,6 +255,24 @@ def test_draws_of_a_generator_and_of_a_seed_are_programs(backend: str) -> None:
         assert fixed.tolist() == td.random.uniform((2,), seed=9).tolist()
     assert is_program(jitted)
     assert stream.state.tolist() == twin.state.tolist()
+
+
+@pytest.mark.parametrize("values", [[True, False], [0.5, 0.5], [0, 0], [-1, -1], [5, 0], [float("nan")], [3.0, 0.0]])
+def test_values_read_past_tensors_are_noticed_whatever_they_are(values: list[Any]) -> None:
+    jitted = td.jit(lambda x: td.tensor(np.asarray(x.data[-1:]) * 2.0))
+    with td.backend.use("numpy"):
+        given, other = td.tensor(values), td.tensor([type(values[0])(1)] * len(values))
+        (message,) = returned(jitted, given)
+        assert jitted(given).item() == pytest.approx(values[-1] * 2.0, nan_ok=True)
+        assert jitted(other).item() == 2
+    assert "taken out of Tensors, as by .data" in message
+
+
+def test_what_another_thread_computes_is_not_recorded() -> None:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        jitted = td.jit(lambda x: pool.submit(lambda: ~x).result())
+        with pytest.warns(UserWarning, match="values taken out of Tensors"):
+            assert [jitted(td.tensor([value])).item() for value in (True, True, False)] == [False, False, True]
 
 
 # -- gradients --------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from typing import Any
 
@@ -167,3 +168,36 @@ def test_large_values_go_when_nothing_needs_them_any_more() -> None:
         before = [step.output]
     assert len(program.instructions) == 100
     assert program.outputs == before
+
+
+def record_in_threads(times: int) -> None:
+    """Let eight threads record functions of their own again and again; each must find what it applies itself alone."""
+    operations = (td.exp, td.tanh, td.abs, td.sin, td.cos, td.sign, td.floor, td.erf)
+    wrong: list[list[str]] = []
+    start = threading.Barrier(len(operations))
+
+    def work(operation: Any) -> None:
+        x = td.ones(2)
+        start.wait()
+        for _ in range(times):
+            program = record(lambda given: operation(given[0]), [x]).program
+            names = [step.primitive.name for step in program.instructions]
+            operation(x)  # which nobody records
+            if names != [operation.__name__]:
+                wrong.append(names)
+
+    threads = [threading.Thread(target=work, args=(operation,)) for operation in operations]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_threads_are_recorded_apart() -> None:
+    record_in_threads(200)
+
+
+@pytest.mark.heavy
+def test_threads_are_recorded_apart_10000_times() -> None:
+    record_in_threads(10_000)

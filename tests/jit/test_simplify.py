@@ -10,6 +10,7 @@ import tinygrad_dnn as td
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.jit import Interpreted, record, simplify
 from tinygrad_dnn.jit.program import exact
+from tinygrad_dnn.jit.simplifying import without_repeats
 from tinygrad_dnn.tensor import apply
 
 
@@ -75,3 +76,13 @@ def test_views_and_assignments_between_equal_operations_do_not_confuse() -> None
     found = Interpreted(program)([td.tensor([3.0, 4.0]).data])
     expected = [[3.0, 8.0], [6.0, 12.0], [[6.0, 8.0], [9.0, 12.0]], [[6.0, 12.0]]]
     assert [td.Tensor._wrap(array).tolist() for array in found] == expected
+
+
+def test_repeats_may_be_looked_for_among_some_instructions() -> None:
+    program = record(lambda x: (x[0] + 1) * (x[0] + 1) * (x[0] + 1), [td.ones(2)]).program
+    first, *others = [step for step in program.instructions if step.primitive.name == "add"]
+    assert len(without_repeats(program, among=set()).instructions) == 5
+    assert len(without_repeats(program, among={id(first)}).instructions) == 5
+    left = without_repeats(program, among={id(step) for step in others})
+    assert [step.primitive.name for step in left.instructions] == ["add", "add", "multiply", "multiply"]
+    assert Interpreted(left)([np.ones(2, np.float32)])[0].tolist() == [8.0, 8.0]

@@ -15,6 +15,7 @@ import pytest
 
 import tinygrad_dnn as td
 from tinygrad_dnn.jit import Watch
+from tinygrad_dnn.jit.watch import Attributes
 
 NUMBER = 1.0
 
@@ -128,13 +129,42 @@ def test_the_class_of_an_object_is_watched() -> None:
     assert "thing.__class__" in watch.changes()
 
 
+def of(watch: Watch, holder: object) -> Attributes:
+    """Return what is watched of an object."""
+    (found,) = (attributes for attributes in watch._attributes if attributes.get() is holder)
+    return found
+
+
+def test_what_was_held_by_what_is_left_out_may_go() -> None:
+    thing, held = Base(), Base()
+    thing.own = held
+    watch = Watch(lambda: thing)
+    watch.leave_out([(of(watch, thing), "own")])
+    del held
+    thing.own = 3.0
+    gc.collect()
+    assert watch.same()
+    assert not watch.changes()
+
+
+def test_what_goes_is_a_change_of_who_held_it() -> None:
+    thing = Base()
+    thing.own = Base()
+    watch = Watch(lambda: thing)
+    thing.own = 3.0
+    gc.collect()
+    assert not watch.same()
+    assert watch.changes() == ["thing.own"]
+
+
 def test_state_is_not_watched() -> None:
     model = td.Sequential([td.layers.Dense(2), td.layers.Dropout(0.1)])
     model.compile("adam", "mse", jit_compile=False)
     batch = td.ones((3, 2)), td.ones((3, 2))
     for _ in range(2):
         model.train_step(batch)
-    watch = Watch(model.test_step, apart=[(model, "_losses")])
+    watch = Watch(model.test_step)
+    watch.leave_out([(of(watch, model), "_losses")])
     model.test_step(batch)
     model.weights[0].assign(model.weights[0] * 2)
     model.layers[1]._parts()
@@ -143,9 +173,10 @@ def test_state_is_not_watched() -> None:
     assert watch.same(), watch.changes()
 
 
-def test_what_is_left_apart_is_not_watched() -> None:
+def test_what_is_left_out_is_not_watched() -> None:
     thing = Base()
-    watch = Watch(lambda: thing, apart=[(thing, "own")])
+    watch = Watch(lambda: thing)
+    watch.leave_out([(of(watch, thing), "own")])
     thing.own = 3.0
     assert watch.same()
     assert not watch.changes()
@@ -171,3 +202,34 @@ def test_objects_are_not_kept_alive() -> None:
     gc.collect()
     assert gone() is None
     assert not watch.same()
+
+
+def test_what_moves_from_one_list_to_the_next_is_noticed() -> None:
+    parts = [object(), object(), object()]
+    first, second = parts[:1], parts[1:]
+    watch = Watch(lambda: (first, second))
+    assert watch.same()
+    first.append(second.pop(0))
+    assert not watch.same()
+    second.insert(0, first.pop())
+    assert watch.same()
+    first[0] = parts[1]
+    assert watch.changes() == ["first"]
+
+
+def test_an_equal_object_is_another() -> None:
+    thing = Base()
+    watch = Watch(lambda: thing)
+    for equal in (1, True, np.float64(1.0)):
+        thing.own = equal
+        assert not watch.same()
+    watch.restore()
+    assert watch.same()
+
+
+def test_an_attribute_that_is_renamed_is_noticed() -> None:
+    thing = Base()
+    watch = Watch(lambda: thing)
+    thing.other = thing.__dict__.pop("own")
+    assert not watch.same()
+    assert watch.changes() == ["thing.own", "thing.other"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -131,3 +133,48 @@ def test_what_an_optimizer_leaves_does_not_let_an_evaluation_be_recorded_anew(ru
     model.fit(X, X[:, :1], batch_size=7, epochs=6, verbose=0, validation_data=(X, X[:, :1]))
     (kind,) = (each for (name, _), each in model._programs.items() if name == "test_step")
     assert [entry.calls for entry in kind._entries.values()] == [3 * 6 - 3]  # three come before it is recorded
+
+
+class Looking(td.layers.Layer):
+    """Looks at its values, which no program can."""
+
+    def call(self, x: td.Tensor, training: bool = False) -> td.Tensor:
+        return x * (2.0 if x.detach().sum().item() > 0 else 1.0)
+
+
+@pytest.mark.parametrize("caller", ["fit", "train_on_batch"])
+def test_a_warning_points_to_the_line_that_called_the_package(caller: str, backend: str) -> None:
+    model = td.Sequential([Looking(), td.layers.Dense(3)])
+    model.compile("sgd", "mse", jit_compile=True)
+    targets = np.zeros((21, 3), np.float32)
+    options = {"batch_size": 4, "verbose": 0} if caller == "fit" else {}
+    line = sys._getframe().f_lineno
+    with pytest.warns(UserWarning, match="looked at") as caught:
+        getattr(model, caller)(X, targets, **options)
+    (warning,) = (each for each in caught if "td.jit" in str(each.message))
+    assert (warning.filename, warning.lineno) == (__file__, line + 2)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        # The elements of a window must be added up in the order in which they lie in the picture.
+        lambda: [td.layers.Reshape((2, 2, 1)), td.layers.AveragePooling2D(2), td.layers.Flatten(), td.layers.Dense(1)],
+        # The penalty depends on no weight that learns, so no backward pass frees the graph behind it.
+        lambda: [td.layers.Dense(2, trainable=False, activity_regularizer="l1"), td.layers.Dense(1)],
+    ],
+    ids=["pooling", "frozen with a penalty"],
+)
+def test_models_whose_steps_were_no_programs_or_other_ones(layers: Any, backend: str) -> None:
+    learned = []
+    for options in ({"run_eagerly": True}, {}):
+        td.utils.set_random_seed(5)
+        model = td.Sequential(layers())
+        model.compile("sgd", "mse", **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.fit(X, X[:, :1], batch_size=3, epochs=2, verbose=0)
+        learned.append([weight.tobytes() for weight in model.get_weights()])
+    assert learned[0] == learned[1]
+    (kind,) = model._programs.values()
+    assert all(entry.run is not None for entry in kind._entries.values())

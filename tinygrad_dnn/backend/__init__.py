@@ -6,7 +6,6 @@ import importlib
 import os
 import threading
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ _failures: dict[str, Exception] = {}
 
 class _ThreadState(threading.local):
     backend: Backend | None = None
-    floatx: np.dtype[Any] = np.dtype(np.float32)
+    floatx: str = "float32"  # the name alone: a dtype takes a microsecond to tell its name
 
 
 _state = _ThreadState()
@@ -162,7 +161,7 @@ def floatx() -> str:
         >>> td.backend.floatx()
         'float32'
     """
-    return _state.floatx.name
+    return _state.floatx
 
 
 def set_floatx(dtype: str) -> None:
@@ -179,4 +178,4 @@ def set_floatx(dtype: str) -> None:
     """
     if dtype not in ("float32", "float64"):
         raise ValueError(f"set_floatx takes 'float32' or 'float64', not {dtype!r}.")
-    _state.floatx = np.dtype(dtype)
+    _state.floatx = str(dtype)

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn import ops
 from tinygrad_dnn.autograd import is_freed
+from tinygrad_dnn.debugging import finite
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.jit.calls import Call
 from tinygrad_dnn.jit.interpret import Interpreted
@@ -86,11 +88,23 @@ class _Altered:
 
 
 def _other(x: Tensor) -> Any:
-    """Return values of the same kind: positive ones, probabilities and labels stay what they are."""
+    """Return other values of the same kind: positive ones stay so, and indices in range where they can.
+
+    What stays as it is could be read past Tensors without being noticed. That goes for 0 beside 1 alone, where others
+    could be out of range.
+    """
     with no_grad():
+        given = x.detach()
         if x.dtype.kind == "f":
-            return (x.detach() * 0.75 + 0.125).data
-        return x.data if x.dtype.kind == "b" else (x.detach() // 2).data
+            other = given * 0.75 + 0.1234567  # no number that anybody writes stays what it is
+            return (other if finite(x.data) else ops.where(ops.isfinite(given), other, 1.0)).data
+        if x.dtype.kind == "b":
+            return ops.logical_not(given).data
+        if not x.size:
+            return x.data
+        halved, largest = given // 2, ops.max(given)
+        other = ops.where(halved == given, largest // 2, halved)  # halves of 0 and -1 are these
+        return ops.where(largest < 1, given + 1, other).data
 
 
 def agree(first: Recording, second: Recording) -> bool:

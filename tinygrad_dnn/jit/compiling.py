@@ -20,11 +20,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_dnn.debugging import CHECK
+from tinygrad_dnn.debugging import CHECK, users_place
 from tinygrad_dnn.graph import state
 from tinygrad_dnn.jit.agreeing import recorded_twice, reproduces
 from tinygrad_dnn.jit.calls import Call, Run
 from tinygrad_dnn.jit.checking import answer, plainly
+from tinygrad_dnn.jit.explaining import explained
 from tinygrad_dnn.jit.interpret import Interpreted
 from tinygrad_dnn.jit.program import Program
 from tinygrad_dnn.jit.recording import CannotRecordError, Recording, Settled
@@ -241,9 +242,7 @@ class Jitted:
         entry.recording, entry.gradients = recording, gradients
         entry.program = simplify(recording.program)
         entry.run = _lowered(entry.program, call.tensors, self.native)
-        if recording.left:
-            apart = [(attributes.get(), key) for attributes, key, _ in recording.left]
-            entry.watch = Watch(self.function, *call.objects, *_CHANCE, apart=apart)
+        entry.watch.leave_out((attributes, key) for attributes, key, _ in recording.left)  # each call sets them
         entry.watch.loosen([value.tensor for value in recording.program.held if value.tensor is not None])
         entry.changed = frozenset(id(tensor) for tensor, _ in recording.program.updates)
         if recording.assigned:
@@ -278,10 +277,30 @@ class Jitted:
             self._warned = True
             code = getattr(self.function, "__code__", None)
             place = "" if code is None or " (" in reason else f" ({code.co_filename}, line {code.co_firstlineno})"
-            warnings.warn(f"td.jit: {self.name} runs operation by operation: {reason}{place}.", stacklevel=5)
+            text = f"td.jit: {self.name} runs operation by operation: {reason}{place}."
+            warnings.warn(text, stacklevel=_frames_to_the_user())
 
     def explain(self) -> str:
-        """Return the programs recorded so far, as they were and as they are run."""
+        """Return the programs recorded so far: as they were and as they are run, their kernels and buffers.
+
+        Example:
+            >>> double = td.jit(lambda x: x * 2)
+            >>> _ = double(td.ones(3))
+            >>> print(double.explain())
+            -- call 1
+            recorded: 1 instruction
+            inputs   a: float32[3]
+            b: float32[3] = multiply(a, 2)
+            returns  b
+            simplified: 1 instruction
+            inputs   a: float32[3]
+            b: float32[3] = multiply(a, 2)
+            returns  b
+            run as 1 NumPy call
+            buffers: temporary values share 12 bytes
+              given: 1 array of 12 bytes
+              returned in new arrays: 1 array of 12 bytes
+        """
         parts = [f"-- call {n}\n{_explained(entry)}" for n, entry in enumerate([*self._entries.values()], 1)]
         return "\n".join(parts) or "it was not called yet"
 
@@ -293,8 +312,9 @@ def jit(function: Callable[..., Any], native: bool = False) -> Jitted:
     draws. What may differ from call to call is a Tensor or array among the arguments, or held by a Tensor: it is read
     anew each time. A change of anything else that the function can reach lets it be recorded anew: shapes and dtypes,
     numbers among the arguments, attributes of objects and of the user's classes, lists, short NumPy arrays, closed-over
-    and global names. Not seen is what changes in a NumPy array of more than 10,000 elements, in files, and in what
-    libraries keep to themselves. What a function prints happens only while it is recorded, three times.
+    and global names. Not seen is what changes in a NumPy array of more than 10,000 elements, in files, in the
+    environment, in names that are looked up as text, and in what libraries keep to themselves. What a function prints
+    happens only while it is recorded, three times.
 
     A function that looks at values (``item``, ``if tensor:``, ``numpy``), or changes what Python holds (a counter, a
     list, an attribute), cannot be a program: it runs as it is, and a warning says why and where.
@@ -322,6 +342,14 @@ def jit(function: Callable[..., Any], native: bool = False) -> Jitted:
         [5.0, 3.2, 2.048]
     """
     return Jitted(function, native)
+
+
+def _frames_to_the_user() -> int:
+    """Return the ``stacklevel`` by which a warning of the caller points to the line outside of the package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and not users_place([(frame, frame.f_lineno)]):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _lowered(program: Program, tensors: Sequence[Tensor], native: bool) -> Run:
@@ -353,17 +381,7 @@ def _names(key: Any, identity: int) -> bool:
 def _explained(entry: _Entry) -> str:
     if entry.recording is None or entry.program is None:
         return "runs operation by operation"
-    before, after = entry.recording.program, entry.program
-    parts = [
-        f"recorded: {len(before.instructions)} instructions", str(before),
-        f"simplified: {len(after.instructions)} instructions", str(after),
-    ]  # fmt: skip
-    if isinstance(entry.run, Replay):
-        run = entry.run
-        parts.append(f"run as {run.calls} NumPy calls with {run.temporary_bytes:,} bytes of temporary values")
-    elif entry.run is not None and not isinstance(entry.run, Interpreted):
-        parts.append(f"run as machine code:\n{entry.run}")
-    return "\n".join(parts)
+    return explained(entry.recording, entry.program, entry.run)
 
 
 def _tell(text: str, more: Callable[[], str] = str) -> None:

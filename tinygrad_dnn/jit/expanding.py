@@ -85,6 +85,7 @@ def expand(program: Program, can_do: Callable[[Instruction], bool]) -> Program:
         returns  h
     """
     instructions: list[Instruction] = []
+    new: set[int] = set()
     for instruction in program.instructions:
         expansion = _EXPANSIONS.get(instruction.primitive)
         made = _Made()
@@ -92,9 +93,11 @@ def expand(program: Program, can_do: Callable[[Instruction], bool]) -> Program:
             instructions.append(instruction)
         elif all(x.primitive in _ALWAYS or can_do(x) for x in made.instructions):
             instructions += made.instructions
+            new.update(map(id, made.instructions))
         else:
             instructions.append(instruction)
-    return without_repeats(Program(program.inputs, instructions, program.outputs, program.updates))
+    expanded = Program(program.inputs, instructions, program.outputs, program.updates)
+    return without_repeats(expanded, among=new)
 
 
 class _Made:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -60,20 +59,29 @@ def group(operations: Sequence[Operation]) -> list[Group]:
 
 
 class _Links:
-    """Who reads what who writes."""
+    """Who reads what who writes.
+
+    Attributes:
+        before: For each operation those that it has to follow, and whether softly.
+        behind: The same the other way round.
+        readers: Those that read each value.
+    """
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        writers: dict[int, list[Operation]] = defaultdict(list)
+        writers: dict[int, list[Operation]] = {}
         self.before: dict[int, list[tuple[Operation, bool]]] = {}
-        self.behind: dict[int, list[tuple[Operation, bool]]] = defaultdict(list)
+        self.behind: dict[int, list[tuple[Operation, bool]]] = {id(operation): [] for operation in operations}
+        self.readers: dict[int, list[Operation]] = {}
         for operation in operations:
             found = [(writer, False) for writer in operation.after]
             for view in operation.read:
-                found += [(writer, softly(writer, view, operation)) for writer in writers[id(view.root)]]
+                root = id(view.root)
+                found += [(writer, softly(writer, view, operation)) for writer in writers.get(root, ())]
+                self.readers.setdefault(root, []).append(operation)
             self.before[id(operation)] = found
             for writer, soft in found:
                 self.behind[id(writer)].append((operation, soft))
-            writers[id(operation.target.root)].append(operation)
+            writers.setdefault(id(operation.target.root), []).append(operation)
 
 
 def softly(writer: Operation, view: View, reader: Operation) -> bool:
@@ -81,7 +89,7 @@ def softly(writer: Operation, view: View, reader: Operation) -> bool:
     return (
         writer.kind == "map"
         and reader.kind in LOOPS
-        and writer.target == view
+        and (writer.target is view or writer.target == view)
         and not (reader.name == "gather" and view is reader.sources[0])
     )
 
@@ -89,7 +97,7 @@ def softly(writer: Operation, view: View, reader: Operation) -> bool:
 def _stages(operations: Sequence[Operation], links: _Links) -> dict[int, int]:
     stages: dict[int, int] = {}
     for operation in operations:
-        earliest = (stages[id(writer)] + (not soft) for writer, soft in links.before[id(operation)])
+        earliest = [stages[id(writer)] + (not soft) for writer, soft in links.before[id(operation)]]
         stages[id(operation)] = max(earliest, default=0)
     return stages
 
@@ -99,8 +107,8 @@ def _move_late(operations: Sequence[Operation], links: _Links, stages: dict[int,
         readers = links.behind[id(operation)]
         if operation.kind != "map" or not readers:
             continue
-        latest = min(stages[id(reader)] - (not soft) for reader, soft in readers)
-        if any(soft and stages[id(reader)] == latest for reader, soft in readers):
+        latest = min([stages[id(reader)] - (not soft) for reader, soft in readers])
+        if latest != stages[id(operation)] and any(soft and stages[id(x)] == latest for x, soft in readers):
             stages[id(operation)] = latest
 
 
@@ -118,8 +126,10 @@ def _gathered(operations: Sequence[Operation], links: _Links, stages: dict[int, 
                 parent[first(id(operation))] = first(id(writer))
     groups: dict[int, Group] = {}
     for operation in operations:
-        found = groups.setdefault(first(id(operation)), Group(stage=stages[id(operation)]))
-        found.operations.append(operation)
+        key = first(id(operation))
+        if key not in groups:
+            groups[key] = Group(stage=stages[id(operation)])
+        groups[key].operations.append(operation)
     return sorted(groups.values(), key=lambda x: x.stage)
 
 
@@ -142,14 +152,11 @@ def _calls_first(groups: list[Group], links: _Links) -> list[Group]:
 
 def _updates_late(groups: list[Group], links: _Links) -> list[Group]:
     """Move groups that write over what others read behind these, unless somebody waits for them."""
-    readers: dict[int, list[Group]] = defaultdict(list)
+    group_of = {id(operation): one for one in groups for operation in one.operations}
     for one in groups:
-        for operation in one.operations:
-            for view in operation.read:
-                readers[id(view.root)].append(one)
-    for one in groups:
-        inside = {id(operation) for operation in one.operations}
-        if all(id(x) in inside for operation in one.operations for x, _ in links.behind[id(operation)]):
-            others = [x.stage for y in one.operations if y.over for x in readers[id(y.over)] if x is not one]
-            one.stage = max(one.stage, *(stage + 1 for stage in others), 0)
+        overwritten = [operation.over for operation in one.operations if operation.over is not None]
+        behind = [x for operation in one.operations for x, _ in links.behind[id(operation)]] if overwritten else []
+        if all(group_of[id(x)] is one for x in behind):
+            readers = [group_of[id(x)] for value in overwritten for x in links.readers.get(id(value), ())]
+            one.stage = max([one.stage, *(x.stage + 1 for x in readers if x is not one)])
     return sorted(groups, key=lambda x: x.stage)

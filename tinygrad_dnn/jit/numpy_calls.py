@@ -16,11 +16,12 @@ from tinygrad_dnn.ops.elementwise import WHERE
 from tinygrad_dnn.ops.linalg import MATMUL
 from tinygrad_dnn.ops.reduce import MAX, MIN, SUM
 from tinygrad_dnn.ops.shape import BROADCAST_TO, RESHAPE, SLICE, TRANSPOSE
+from tinygrad_dnn.ops.window import WINDOWS
 
 Call: TypeAlias = tuple[Any, ...]
 """A function and its arguments."""
 
-VIEWS = frozenset({RESHAPE, TRANSPOSE, BROADCAST_TO, SLICE})
+VIEWS = frozenset({RESHAPE, TRANSPOSE, BROADCAST_TO, SLICE, WINDOWS})
 """Primitives whose result is, where it can be, the same memory seen otherwise."""
 
 _REDUCTIONS = {SUM: np.add.reduce, MAX: np.maximum.reduce, MIN: np.minimum.reduce}

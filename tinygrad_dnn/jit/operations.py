@@ -65,7 +65,7 @@ class Operation:
     @property
     def read(self) -> list[View]:
         """The views among its sources."""
-        return [x for x in self.sources if isinstance(x, View)]
+        return [x for x in self.sources if type(x) is View]
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -299,6 +299,9 @@ def _with_own_comparisons(given: list[Operation]) -> list[Operation]:
     }
     result: list[Operation] = []
     for operation in given:
+        if not any(id(view.root) in found for view in operation.read):
+            result.append(operation)
+            continue
         sources = []
         for x in operation.sources:
             comparison = found.get(id(x.root)) if isinstance(x, View) else None
@@ -306,8 +309,8 @@ def _with_own_comparisons(given: list[Operation]) -> list[Operation]:
                 sources.append(x)
                 continue
             own = Value(comparison.target.shape, np.bool_)
-            result.append(replace(comparison, target=replace(comparison.target, root=own)))
-            sources.append(replace(x, root=own))
+            result.append(replace(comparison, target=comparison.target._replace(root=own)))
+            sources.append(x._replace(root=own))
         operation.sources = tuple(sources)
         result.append(operation)
     return result

@@ -16,8 +16,9 @@ from tinygrad_dnn import nested
 from tinygrad_dnn.autograd import is_freed
 from tinygrad_dnn.debugging import CHECK, users_place
 from tinygrad_dnn.graph import Primitive, state
+from tinygrad_dnn.jit.attributes import Attributes
 from tinygrad_dnn.jit.program import Instruction, Program, Value
-from tinygrad_dnn.jit.watch import Attributes, Watch
+from tinygrad_dnn.jit.watch import Watch
 from tinygrad_dnn.ops import random
 from tinygrad_dnn.ops.cast import ASSIGN
 from tinygrad_dnn.tensor import Tensor, Variable

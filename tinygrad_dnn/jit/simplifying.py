@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from tinygrad_dnn.jit.program import Instruction, Program, Value, exact
@@ -21,16 +22,25 @@ def simplify(program: Program) -> Program:
     return without_dead(without_repeats(program))
 
 
-def without_repeats(program: Program) -> Program:
-    """Return the program with one instruction for all that do the same to the same values."""
+def without_repeats(program: Program, among: Container[int] | None = None) -> Program:
+    """Return the program with one instruction for all that do the same to the same values.
+
+    Args:
+        program: The program.
+        among: The identities of the instructions that are looked at; None looks at all.
+    """
     made: dict[Any, Value] = {}
     stands_for: dict[int, Value] = {}
     instructions = []
     for step in program.instructions:
         inputs = step.inputs
-        if any(id(x) in stands_for for x in inputs):
+        is_looked_at = among is None or id(step) in among
+        if stands_for and any(id(x) in stands_for for x in inputs):
             inputs = tuple(stands_for.get(id(x), x) for x in inputs)
             step = Instruction(step.primitive, inputs, step.attributes, step.output)
+        if not is_looked_at:
+            instructions.append(step)
+            continue
         given = tuple([id(x) if type(x) is Value else exact(x) for x in inputs])
         attributes = exact(step.attributes) if step.attributes else None
         first = made.setdefault((step.primitive, given, attributes, step.output.dtype), step.output)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -24,8 +24,7 @@ INTEGERS = Value((), np.int64, name="integers")
 """Stands for the array in which each element is its own place; it is never stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """Elements of the array of a value.
 
     Attributes:
@@ -80,7 +79,8 @@ class View:
         return np.ndarray(self.shape, base.dtype, base, self.offset * step, tuple(s * step for s in self.strides))
 
 
-def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+@functools.lru_cache(1024)
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the strides of an array of a shape whose last axis lies together, 0 along axes of length 1.
 
     Example:

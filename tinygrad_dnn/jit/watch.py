@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import collections
 import functools
-import operator
 import random
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn import nested
 from tinygrad_dnn.backend import Backend
 from tinygrad_dnn.graph import Primitive
+from tinygrad_dnn.jit.attributes import MISSING, OF_ANY_CLASS, Attributes, Namespace, Slots, are, slots_of
 from tinygrad_dnn.tensor import Tensor
 
 # Longer lists and arrays are watched by their length alone: such are data.
@@ -37,7 +38,6 @@ class Watch:
 
     Args:
         roots: Functions, methods and other objects.
-        apart: Objects with the names of attributes of theirs that are left out.
 
     Example:
         >>> model = td.Sequential([td.layers.Dropout(0.1)])
@@ -49,10 +49,7 @@ class Watch:
         False
     """
 
-    def __init__(self, *roots: Any, apart: Sequence[tuple[Any, str]] = ()) -> None:
-        self._apart: dict[int, set[str]] = {}
-        for holder, key in apart:
-            self._apart.setdefault(id(holder), set()).add(key)
+    def __init__(self, *roots: Any) -> None:
         # Objects are not kept alive, or a model that keeps its compiled steps would hold itself.
         self._attributes: list[Attributes] = []
         self._lists: list[tuple[Any, tuple[Any, ...], str]] = []
@@ -61,6 +58,9 @@ class Watch:
         self._functions: list[tuple[Any, tuple[Any, ...], str]] = []
         self._arrays: list[tuple[np.ndarray, bytes, str]] = []
         self._generators: list[tuple[Any, Any, str]] = []
+        # What is compared at each call, in one go each.
+        self._untouched: tuple[list[Any], ...] | None = None
+        self._untouched_lists: tuple[list[Any], ...] | None = None
         seen: dict[int, Any] = {}  # alive for as long as this takes, or another could take the identity of one
         pending = [(root, getattr(root, "__name__", type(root).__name__)) for root in roots]
         while pending:
@@ -83,7 +83,7 @@ class Watch:
         elif isinstance(value, type):
             if not _is_settled(value):
                 yield from ((base, base.__name__) for base in value.__mro__[1:])
-                yield from self._watch_attributes(value, _OF_ANY_CLASS, name)
+                yield from self._watch_attributes(value, OF_ANY_CLASS, name)
         elif isinstance(value, np.ndarray):
             if value.size <= _LONG and value.dtype.kind != "O":
                 self._arrays.append((value, value.tobytes(), name))
@@ -107,8 +107,8 @@ class Watch:
             yield from self._watch_list(value, name, enumerate(value))
         if hasattr(value, "__dict__"):
             yield from self._watch_attributes(value, getattr(type(value), "_unwatched", frozenset()), name)
-        if not _is_settled(type(value)) and any(_slots_of(kind) for kind in type(value).__mro__):
-            yield from self._watch_attributes(_Slots(value), (), name)
+        if not _is_settled(type(value)) and any(slots_of(kind) for kind in type(value).__mro__):
+            yield from self._watch_attributes(Slots(value), (), name)
 
     def _watch_list(self, value: Any, name: str, parts: Iterable[tuple[Any, Any]]) -> list[tuple[Any, str]]:
         if len(value) > _LONG:
@@ -131,7 +131,7 @@ class Watch:
             self._functions.append((function, _parts(function), name))
             yield from self._watch_attributes(function, (), name)
             used = frozenset(_names_in(function.__code__))
-            yield from self._of_namespace(_Namespace(function.__globals__), used, "", ())
+            yield from self._of_namespace(Namespace(function.__globals__), used, "", ())
             modules += [sys.modules[module] for module in used & sys.modules.keys()]  # imported inside of it
             for module in modules:
                 if isinstance(module, types.ModuleType) and not _is_settled(module):
@@ -148,10 +148,19 @@ class Watch:
                 yield from self._of_namespace(value, used, place, (*within, value))
 
     def _watch_attributes(self, holder: Any, left_out: Any, name: str) -> Iterator[tuple[Any, str]]:
-        apart = self._apart.get(id(holder))
-        watched = Attributes(holder, {*left_out, *apart} if apart else left_out, name)
+        watched = Attributes(holder, left_out, name)
         self._attributes.append(watched)
         yield from [(value, watched.prefix + key) for key, value in watched.pairs() if type(value) not in _PLAIN]
+
+    def leave_out(self, left: Iterable[tuple[Attributes, str]]) -> None:
+        """Watch some attributes no longer; what they hold may go as well."""
+        held: set[int] = set()
+        self._untouched = None
+        for attributes, key in left:
+            held.update(map(id, nested.leaves(dict(attributes.pairs())[key])))
+            attributes.leave_out(key)
+        for attributes in self._attributes:
+            attributes.may_go = attributes.may_go or id(attributes.get()) in held
 
     def loosen(self, read: Sequence[Tensor]) -> None:
         """Let attributes that hold a Tensor which is not among those read hold another one like it.
@@ -164,23 +173,67 @@ class Watch:
     def same(self) -> bool:
         """Tell whether everything is as it was."""
         return (
-            all(attributes.same() for attributes in self._attributes)
-            and all(_are(_items(value), items) for value, items, _ in self._lists)
+            (self._are_untouched() or all(attributes.same() for attributes in self._attributes))
+            and self._lists_are_untouched()
             and all(len(value) == length for value, length, _ in self._lengths)
             and all(_content(cell) is content for cell, content, _ in self._cells)
-            and all(_are(_parts(function), parts) for function, parts, _ in self._functions)
+            and all(are(_parts(function), parts) for function, parts, _ in self._functions)
             and all(array.tobytes() == content for array, content, _ in self._arrays)
         )
+
+    def _are_untouched(self) -> bool:
+        """Tell whether all attributes hold the very objects that they held; if not, that may yet be allowed.
+
+        This is asked at each call, and so written for speed: all of them are compared in one go.
+        """
+        if self._untouched is None:
+            watched = [x for x in self._attributes if not (x.may_go and x.get() is None)]
+            self._untouched = (
+                [x.get for x in watched], [x.kind for x in watched], [(i, x.count) for i, x in enumerate(watched)
+                if x.count >= 0], [x.get_values for x in watched], [value for x in watched for value in x.values],
+            )  # fmt: skip
+        getters, kinds, counts, lookups, before = self._untouched
+        try:
+            holders = [get() for get in getters]
+            held = [holder.__dict__ for holder in holders]
+            now: list[Any] = []
+            for look_up, attributes in zip(lookups, held, strict=True):
+                now += look_up(attributes)
+        except (AttributeError, KeyError):  # something is gone, and need not be asked again if it may be
+            self._untouched = None
+            return False
+        return (
+            are(now, before) and are([*map(type, holders)], kinds) and all(len(held[i]) == n for i, n in counts)
+        )
+
+    def _lists_are_untouched(self) -> bool:
+        """Tell whether all lists, sets and dicts hold the very objects that they held."""
+        if self._untouched_lists is None:
+            filled = [(value, items) for value, items, _ in self._lists if items]
+            lengths = [len(items) // (2 if isinstance(value, dict) else 1) for value, items, _ in self._lists]
+            self._untouched_lists = (
+                [value for value, _, _ in self._lists], lengths,
+                [value for value, _ in filled], [x for _, items in filled for x in items],
+            )  # fmt: skip
+        every, lengths, lists, before = self._untouched_lists
+        if [*map(len, every)] != lengths:
+            return False
+        now: list[Any] = []
+        for value in lists:
+            now += value
+            if isinstance(value, dict):
+                now += value.values()
+        return are(now, before)
 
     def changes(self) -> list[str]:
         """Return the places that are not as they were, by name; generators that were drawn from are among them."""
         if self.same() and all(_equal(_drawn(generator), drawn) for generator, drawn, _ in self._generators):
             return []
         found = [place for attributes in self._attributes for place in attributes.changes()]
-        found += [name for value, items, name in self._lists if not _are(_items(value), items)]
+        found += [name for value, items, name in self._lists if not are(_items(value), items)]
         found += [name for value, length, name in self._lengths if len(value) != length]
         found += [name for cell, content, name in self._cells if _content(cell) is not content]
-        found += [name for function, parts, name in self._functions if not _are(_parts(function), parts)]
+        found += [name for function, parts, name in self._functions if not are(_parts(function), parts)]
         found += [name for array, content, name in self._arrays if array.tobytes() != content]
         found += [name for generator, drawn, name in self._generators if not _equal(_drawn(generator), drawn)]
         return [*dict.fromkeys(found)]
@@ -212,7 +265,7 @@ class Watch:
         for attributes in self._attributes:
             attributes.restore()
         for value, items, _ in self._lists:
-            if not _are(_items(value), items):
+            if not are(_items(value), items):
                 value.clear()
                 if isinstance(value, dict):
                     value.update(zip(items[: len(items) // 2], items[len(items) // 2 :], strict=True))
@@ -222,136 +275,13 @@ class Watch:
             if _content(cell) is not content:
                 cell.cell_contents = content
         for function, parts, _ in self._functions:
-            if not _are(_parts(function), parts):
+            if not are(_parts(function), parts):
                 function.__code__, function.__defaults__, function.__kwdefaults__ = parts
         for array, before, _ in self._arrays:
             if array.tobytes() != before:
                 array[...] = np.frombuffer(before, array.dtype).reshape(array.shape)
         for generator, drawn, _ in self._generators:
             _put_back(generator, drawn)
-
-
-class Attributes:
-    """The attributes of one object, as they are now, without keeping it alive."""
-
-    def __init__(self, holder: Any, left_out: Any, name: str) -> None:
-        self.left_out = left_out
-        self.prefix = f"{name}." if name else ""
-        values = vars(holder)
-        self.kind = type(holder)
-        self.loose: dict[str, Any] = {}
-        self.keys = tuple(key for key in values if key not in left_out)
-        self.get_values = _getter(self.keys)
-        self.values = self.get_values(values)
-        # How many others there are does not matter: of a module, only the names that are used.
-        self.count = -1 if isinstance(holder, (types.ModuleType, _Namespace)) else len(values)
-        try:
-            self.get: Callable[[], Any] = weakref.ref(holder)
-        except TypeError:
-            self.get = functools.partial(_itself, holder)
-
-    def pairs(self) -> Iterator[tuple[str, Any]]:
-        """Yield each name with what it held."""
-        return zip(self.keys, self.values, strict=True)
-
-    def same(self) -> bool:
-        """Tell whether all hold the same objects."""
-        try:
-            holder = self.get()
-            now = holder.__dict__
-            alike = type(holder) is self.kind and (self.count < 0 or len(now) == self.count)
-            if not alike or _are(self.get_values(now), self.values):
-                return alike
-            return all(now[key] is value or self.allows(key, now[key]) for key, value in self.pairs())
-        except (AttributeError, KeyError):  # it is gone, or lacks an attribute
-            return False
-
-    def loosen(self, read: set[int]) -> None:
-        """Note of Tensors that are not among those read what another one has to be like."""
-        self.loose = {
-            key: _kind(value) for key, value in self.pairs() if type(value) is Tensor and id(value) not in read
-        }
-
-    def allows(self, key: str, now: Any) -> bool:
-        """Tell whether one of them may hold something else."""
-        return type(now) is Tensor and self.loose.get(key) == _kind(now)
-
-    def _added(self) -> list[str]:
-        if self.count < 0:
-            return []
-        return [key for key in getattr(self.get(), "__dict__", ()) if key not in self.keys and key not in self.left_out]
-
-    def changes(self) -> list[str]:
-        """Return the names of those that do not."""
-        now = getattr(self.get(), "__dict__", {})
-        changed = [
-            key
-            for key, value in self.pairs()
-            if (held := now.get(key, _MISSING)) is not value and not self.allows(key, held)
-        ]
-        of_class = [] if type(self.get()) is self.kind else ["__class__"]
-        return [self.prefix + key for key in changed + self._added() + of_class]
-
-    def restore(self) -> None:
-        """Let all hold what they held."""
-        holder = self.get()
-        now = getattr(holder, "__dict__", {})
-        for key in self._added():
-            delattr(holder, key)
-        for key, value in self.pairs():
-            if now.get(key, _MISSING) is not value:
-                self.put(key, value)
-
-    def put(self, key: str, value: Any) -> None:
-        """Let one of them hold a value, past the class's own __setattr__, which may do more than set."""
-        holder = self.get()
-        if isinstance(getattr(holder, "__dict__", None), dict):
-            holder.__dict__[key] = value
-        elif holder is not None:
-            setattr(holder, key, value)
-
-
-class _Namespace:
-    """The global names of a function in the place of an object with attributes."""
-
-    __slots__ = ("__dict__",)
-
-    def __init__(self, names: dict[str, Any]) -> None:
-        self.__dict__ = names
-
-
-class _Slots:
-    """An object's slots in the place of its attributes."""
-
-    __slots__ = ("_of",)
-
-    def __init__(self, of: Any) -> None:
-        self._of = of
-
-    @property
-    def __dict__(self) -> Any:  # type: ignore[override]
-        names = [slot for kind in type(self._of).__mro__ for slot in _slots_of(kind)]
-        return types.MappingProxyType({slot: getattr(self._of, slot) for slot in names if hasattr(self._of, slot)})
-
-    def __setattr__(self, key: str, value: Any) -> None:
-        object.__setattr__(self if key == "_of" else self._of, key, value)
-
-    def __delattr__(self, key: str) -> None:
-        object.__delattr__(self._of, key)
-
-
-_MISSING = object()
-
-# What Python itself keeps there.
-_OF_ANY_CLASS = frozenset(
-    "__dict__ __weakref__ __doc__ __module__ __annotations__ __abstractmethods__ _abc_impl __static_attributes__ "
-    "__firstlineno__ __annotations_cache__".split()
-)
-
-
-def _slots_of(kind: type) -> tuple[str, ...]:
-    slots = vars(kind).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slot for slot in slots if slot not in _OF_ANY_CLASS)
 
 
 def _is_settled(defined: Any) -> bool:
@@ -364,39 +294,19 @@ def _parts(function: Any) -> tuple[Any, ...]:
     return function.__code__, function.__defaults__, function.__kwdefaults__
 
 
-def _kind(x: Tensor) -> tuple[Any, ...]:
-    return x.data.shape, x.data.dtype, x.backend.name, x._requires_grad, x._primitive is None, x._logits is None
-
-
 def _is_number(x: Any) -> bool:
     return isinstance(x, (int, float)) and not isinstance(x, bool)
-
-
-def _itself(holder: Any) -> Any:
-    return holder
 
 
 def _items(value: Any) -> tuple[Any, ...]:
     return (*value.keys(), *value.values()) if isinstance(value, dict) else tuple(value)
 
 
-def _are(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
-    return len(now) == len(before) and all(map(operator.is_, now, before))
-
-
-def _getter(keys: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return what looks up all keys in a dict at once."""
-    if len(keys) < 2:
-        return lambda holder: tuple(holder[key] for key in keys)
-    get: Callable[..., Any] = getattr(operator, "itemgetter")(*keys)  # noqa: B009  # mypy 2.4 fails on the plain name
-    return get
-
-
 def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
     except ValueError:  # it is not bound yet
-        return _MISSING
+        return MISSING
 
 
 def _drawn(generator: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from tests.jit.native.test_lowering import TOLERANCE, assert_close, native, stat
 from tests.jit.native.test_training import MODELS, Step, exercise
 from tests.jit.random_programs import RandomFunction
 from tinygrad_dnn.jit.interpret import Interpreted
-from tinygrad_dnn.jit.native import parallel
+from tinygrad_dnn.jit.native import run as run_module
+from tinygrad_dnn.jit.native import schedule
 from tinygrad_dnn.jit.native.compiler import compiler
 from tinygrad_dnn.jit.native.parallel import LATE
+from tinygrad_dnn.jit.native.records import Record
 from tinygrad_dnn.jit.native.stages import Stages
 from tinygrad_dnn.jit.recording import record
 from tinygrad_dnn.jit.simplifying import simplify
@@ -28,8 +31,9 @@ from tinygrad_dnn.jit.simplifying import simplify
 
 @pytest.fixture
 def everything_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let even the least stage be done by two."""
-    monkeypatch.setattr(parallel, "_WORTH", 0.0)
+    """Let even the least record be done by two."""
+    for name in ("_WORTH", "_CUT", "_MESSAGE", "_LEAST"):
+        monkeypatch.setattr(schedule, name, 0.0)
 
 
 def stages_of(run: Any) -> list[Stages]:
@@ -57,7 +61,7 @@ def told(
             notes.append((disturbed, paused))
 
     waiting = iter(runs)
-    stages = Stages([(0, 0, 0, 0)], 0, lambda *arguments: next(waiting)(), compiler().help)
+    stages = Stages(([], []), 0, lambda *arguments: next(waiting)(), compiler().help)
     stages._pace = Noting()  # type: ignore[assignment]
     for _ in runs:
         before(stages)
@@ -115,6 +119,64 @@ def test_training_in_float64() -> None:
         assert_close(x, y, 1e-9)
 
 
+@pytest.fixture
+def everybody_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let some pieces of both threads begin late, other ones in each run."""
+    draw = np.random.default_rng(0)
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    late = kind(lambda *_: time.sleep(float(draw.choice([0.0, 0.0, 0.0, 0.0005]))))
+    record = Record(ctypes.cast(late, ctypes.c_void_p).value or 0, (), 0, 1)
+
+    def delayed(records: Sequence[Record]) -> Any:
+        made = schedule.schedule(records)
+        for piece in made[0] + made[1]:
+            piece.records.insert(0, record)
+        return made
+
+    delayed.late = late  # type: ignore[attr-defined]
+    monkeypatch.setattr(run_module, "schedule", delayed)
+
+
+class AlwaysHelped(NeverHelped):
+    """A pace at which the helper is asked each time."""
+
+    helped = True
+
+
+@pytest.mark.usefixtures("everything_is_shared", "everybody_is_late")
+@pytest.mark.parametrize("seed", range(30))
+def test_results_are_those_of_one_thread_however_late_anybody_is(seed: int) -> None:
+    function = RandomFunction(seed, 5 + seed % 40, "float32")
+    program = simplify(function.program())
+    expected, expected_state = state_after(
+        lambda: native.lower(program, threads=1)(function.arrays), function.state
+    )
+    run = native.lower(program, threads=2)
+    for stages in stages_of(run):
+        stages._pace = AlwaysHelped()
+    for _ in range(5):
+        found, found_state = state_after(lambda: run(function.arrays), function.state)
+        for x, y in zip(found + found_state, expected + expected_state, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.usefixtures("everything_is_shared", "everybody_is_late")
+@pytest.mark.parametrize("name", MODELS)
+def test_training_is_that_without_help_however_late_anybody_is(name: str) -> None:
+    step = Step(MODELS[name], td.optimizers.Nadam, "float32", batch=64)
+    run = native.lower(step.program, threads=2)
+    assert stages_of(run)
+    for stages in stages_of(run):
+        stages._pace = NeverHelped()
+    expected = step.after(run, 5)
+    for stages in stages_of(run):
+        stages._pace = AlwaysHelped()
+    for _ in range(3):
+        found = step.after(run, 5)
+        for x, y in zip(found[0] + found[1], expected[0] + expected[1], strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
 @pytest.mark.usefixtures("everything_is_shared")
 def test_runs_come_and_go() -> None:
     x = np.ones((64, 8), np.float32)
@@ -134,8 +196,8 @@ import os, sys
 import numpy as np
 import tinygrad_dnn as td
 from tinygrad_dnn.jit import native
-from tinygrad_dnn.jit.native import parallel
-parallel._WORTH = 0.0
+from tinygrad_dnn.jit.native import schedule
+schedule._WORTH = schedule._CUT = schedule._MESSAGE = schedule._LEAST = 0.0
 x = np.ones((64, 8), np.float32)
 run = native.lower(td.jit.record(lambda given: td.exp(given[0]) * 2.0, [td.tensor(x)]).program, threads=2)
 expected = run([x])[0]

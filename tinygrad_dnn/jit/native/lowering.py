@@ -7,20 +7,26 @@ from collections.abc import Sequence
 
 from tinygrad_dnn.jit.grouping import Group, group
 from tinygrad_dnn.jit.memory import Memory, plan
-from tinygrad_dnn.jit.native import blas
+from tinygrad_dnn.jit.native import blas, records
 from tinygrad_dnn.jit.native.compiler import compiler
 from tinygrad_dnn.jit.native.convolution import can_convolve, convolution
 from tinygrad_dnn.jit.native.elements import can_loop
+from tinygrad_dnn.jit.native.functions import POLYNOMIALS
 from tinygrad_dnn.jit.native.kernel import Kernel, kernel
-from tinygrad_dnn.jit.native.parallel import Record, default_threads
+from tinygrad_dnn.jit.native.parallel import default_threads
+from tinygrad_dnn.jit.native.records import Record
 from tinygrad_dnn.jit.native.run import Call, Run
 from tinygrad_dnn.jit.operations import CONVOLUTIONS, Operation, operations
 from tinygrad_dnn.jit.program import Instruction, Program
 
-# Nanoseconds, about, of one operation on one element, of one multiplication in a float32 product, and of laying out one
-# element of a transposed matrix anew.
-_PER_ELEMENT = 0.03
+# Nanoseconds, about: of a call; of one operation on one element, and of one that is a polynomial; of one multiplication
+# in a float32 product, and of laying out one element of a right matrix anew, as it lies or transposed; of a block of
+# draws.
+_PER_CALL = 20.0
+_PER_ELEMENT = 0.012
+_PER_CURVE = 0.2
 _PER_MULTIPLICATION = 0.009
+_PER_PACKED = 0.08
 _PER_TURNED = 0.35
 _PER_BLOCK_OF_DRAWS = 25.0
 
@@ -64,7 +70,7 @@ def lower(program: Program, threads: int | None = None) -> Run:
     steps: list[Record | Call] = []
     for number, x in enumerate(groups):
         if id(x) in kernels:
-            steps.append(_loop(x, kernels[id(x)], codes[id(x)]))
+            steps.append(_loop(x, kernels[id(x)], codes[id(x)], memory))
         elif x.kind == "product":
             steps.append(_product(x, products[id(x.operations[0])], memory))
         elif x.kind == "call":
@@ -76,14 +82,22 @@ def _can_do(instruction: Instruction) -> bool:
     return can_convolve(instruction) if instruction.primitive in CONVOLUTIONS else can_loop(instruction)
 
 
-def _loop(group: Group, code: Kernel, address: int) -> Record:
-    window = group.operations[0].window
-    if window is None:
-        each = sum(_PER_BLOCK_OF_DRAWS if x.kind == "draw" else _PER_ELEMENT for x in group.operations)
-        cost = math.prod(group.space) * each
+def _loop(group: Group, code: Kernel, address: int, memory: Memory) -> Record:
+    operation = group.operations[0]
+    if operation.window is None:
+        cost = math.prod(group.space) * sum(map(_cost, group.operations))
+        regions = records.of_loop(group, code, memory.place)
     else:
-        cost = window.size * group.operations[0].instruction.inputs[1].shape[-1] * _PER_MULTIPLICATION
-    return Record(address, code.arguments, 0, code.length, group.stage, cost, code.splits)
+        cost = operation.window.size * operation.instruction.inputs[1].shape[-1] * _PER_MULTIPLICATION
+        regions = records.of_anything(operation.read, operation.target, memory.place)
+    return Record(address, code.arguments, 0, code.length, _PER_CALL + cost, code.splits, regions)
+
+
+def _cost(operation: Operation) -> float:
+    """Return about how many nanoseconds an operation takes for one element."""
+    if operation.kind == "draw":
+        return _PER_BLOCK_OF_DRAWS
+    return _PER_CURVE if operation.name in POLYNOMIALS else _PER_ELEMENT
 
 
 def _product(group: Group, found: blas.Product, memory: Memory) -> Record:
@@ -94,6 +108,7 @@ def _product(group: Group, found: blas.Product, memory: Memory) -> Record:
     address = blas.gemm(kind)
     assert address is not None
     length, distances, by = _range(found)
+    distances = (distances[0] * size, distances[1] * size, distances[2] * size)
     arguments = (
         address,
         *found.flags,
@@ -101,13 +116,16 @@ def _product(group: Group, found: blas.Product, memory: Memory) -> Record:
         *(place.slot for place in places),
         *(place.offset + offset * size for place, offset in zip(places, found.offsets, strict=True)),
         *found.leading,
-        *(distance * size for distance in distances),
+        *distances,
         by,
     )
     cost = math.prod(found.lengths) * found.count * _PER_MULTIPLICATION * size / 4
-    if found.flags[1] == blas.TRANSPOSED:  # BLAS lays it out anew first, once however many rows there are
-        cost += math.prod(found.lengths[1:]) * found.count * _PER_TURNED * size / 4
-    return Record(compiler().products(kind), arguments, 0, length, group.stage, cost, True)
+    # BLAS lays out the right matrix anew, once however many rows there are.
+    turned = _PER_TURNED if found.flags[1] == blas.TRANSPOSED else _PER_PACKED
+    packed = math.prod(found.lengths[1:]) * found.count * turned * size / 4
+    regions = records.of_product((*operation.read, operation.target), found, distances, by, memory.place)
+    again = packed if by == 1 else 0.0
+    return Record(compiler().products(kind), arguments, 0, length, _PER_CALL + cost + packed, True, regions, again)
 
 
 def _range(found: blas.Product) -> tuple[int, tuple[int, int, int], int]:

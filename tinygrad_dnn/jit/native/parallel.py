@@ -1,8 +1,9 @@
-"""Two threads: each stage of a program in two parts, and the machine code of the two that do them.
+"""Two threads: the machine code of the two that run the pieces of a program.
 
-What is done, and in which parts, is fixed when a program is lowered. A part is claimed by whoever comes first, the
-thread that runs the program or the helper, and its results do not depend on who that was. So nothing waits for a helper
-that the machine has no time for, and runs repeat bit for bit.
+What is done, and in which pieces, is fixed when a program is lowered. The thread that runs the program does the first
+list, the helper the second one; what the helper has not begun when the first thread needs it, that does itself, and
+the helper waits until it is done. The results do not depend on who that was. So nothing waits for a helper that the
+machine has no time for, and runs repeat bit for bit.
 """
 
 from __future__ import annotations
@@ -10,14 +11,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-# A stage of less than so many nanoseconds is not worth telling the helper of.
-_WORTH = 1500.0
-
-# A record is cut in two where without that one thread had more than this part of a stage's work more than the other.
-_UNEVEN = 0.15
 
 # So often does the helper look for work, for about half a millisecond, before it goes to sleep.
 _PATIENCE = 20_000
@@ -40,63 +33,18 @@ yielding:
 again:
   br label %wait"""
 
-# progress holds the number of the run and of its stage, and is set when a stage may begin; the words of a stage's claim
-# and end hold the number of the last run in which it was claimed and done.
+# progress holds the number of the run and how many pieces of the first list are done; the words of the claim and end of
+# a piece of the second list hold the number of the last run in which it was claimed and done.
 RUNTIME = """
-define i64 @run_stages(ptr %job, i64 %run, ptr %news, i64 %alone) {
+define i64 @catch_up(ptr %table, ptr %shared, ptr %pieces, i64 %from, i64 %to, i64 %run, ptr %yield) {
 entry:
-  %table = load ptr, ptr %job
-  %j1 = getelementptr i64, ptr %job, i64 1
-  %shared = load ptr, ptr %j1
-  %j2 = getelementptr i64, ptr %job, i64 2
-  %stages = load ptr, ptr %j2
-  %j3 = getelementptr i64, ptr %job, i64 3
-  %count = load i64, ptr %j3
-  %n4 = getelementptr i64, ptr %news, i64 4
-  %yield = load ptr, ptr %n4
   %before = sub i64 %run, 1
-  %high = shl i64 %run, 20
-  store atomic i64 %high, ptr %shared release, align 8
-  %solo = icmp ne i64 %alone, 0
-  br i1 %solo, label %stage, label %publish
-publish:
-  %n1 = getelementptr i64, ptr %news, i64 1
-  %n2 = getelementptr i64, ptr %news, i64 2
-  store atomic ptr %job, ptr %n1 monotonic, align 8
-  store atomic i64 %run, ptr %n2 monotonic, align 8
-  %number = load atomic i64, ptr %news monotonic, align 8
-  %next.number = add i64 %number, 1
-  store atomic i64 %next.number, ptr %news seq_cst, align 8
-  %n5 = getelementptr i64, ptr %news, i64 5
-  %awake = cmpxchg ptr %n5, i64 1, i64 0 seq_cst seq_cst, align 8
-  %slept = extractvalue { i64, i1 } %awake, 1
-  br i1 %slept, label %ring, label %stage
-ring:
-  %n6 = getelementptr i64, ptr %news, i64 6
-  %post = load ptr, ptr %n6
-  %bell = getelementptr i64, ptr %news, i64 8
-  %rung = call i32 %post(ptr %bell)
-  br label %stage
-stage:
-  %k = phi i64 [ 0, %entry ], [ 0, %publish ], [ 0, %ring ], [ %k1, %over ]
-  %late = phi i64 [ 0, %entry ], [ 0, %publish ], [ 0, %ring ], [ %late1, %over ]
-  %more = icmp slt i64 %k, %count
-  br i1 %more, label %begin, label %end
-begin:
-  %row = mul i64 %k, 4
-  %r0 = getelementptr i64, ptr %stages, i64 %row
-  %r1 = getelementptr i64, ptr %r0, i64 1
-  %r2 = getelementptr i64, ptr %r0, i64 2
-  %r3 = getelementptr i64, ptr %r0, i64 3
-  %own = load ptr, ptr %r0
-  %own.count = load i64, ptr %r1
-  %other = load ptr, ptr %r2
-  %other.count = load i64, ptr %r3
-  %progress = or i64 %high, %k
-  store atomic i64 %progress, ptr %shared release, align 8
-  call void @run_list(ptr %table, ptr %own, i64 %own.count)
-  %shares = icmp ne i64 %other.count, 0
-  br i1 %shares, label %claim, label %over
+  br label %piece
+piece:
+  %k = phi i64 [ %from, %entry ], [ %k1, %over ]
+  %late = phi i64 [ 0, %entry ], [ %late1, %over ]
+  %more = icmp slt i64 %k, %to
+  br i1 %more, label %claim, label %end
 claim:
   %k8 = mul i64 %k, 8
   %place = add i64 %k8, 8
@@ -106,7 +54,13 @@ claim:
   %mine = extractvalue { i64, i1 } %pair, 1
   br i1 %mine, label %both, label %wait
 both:
-  call void @run_list(ptr %table, ptr %other, i64 %other.count)
+  %row = mul i64 %k, 3
+  %r0 = getelementptr i64, ptr %pieces, i64 %row
+  %r1 = getelementptr i64, ptr %r0, i64 1
+  %records = load ptr, ptr %r0
+  %count = load i64, ptr %r1
+  call void @run_list(ptr %table, ptr %records, i64 %count)
+  store atomic i64 %run, ptr %done release, align 8
   br label %over
 wait:
   %spins = phi i64 [ 0, %claim ], [ %spins1, %again ]
@@ -119,14 +73,85 @@ came:
   %was1 = select i1 %was, i64 <much>, i64 0
   br label %over
 over:
-  %add = phi i64 [ 0, %begin ], [ 1, %both ], [ %was1, %came ]
+  %add = phi i64 [ 1, %both ], [ %was1, %came ]
   %late1 = add i64 %late, %add
   %k1 = add i64 %k, 1
-  br label %stage
+  br label %piece
 end:
+  ret i64 %late
+}
+
+define i64 @run_stages(ptr %job, i64 %run, ptr %news, i64 %alone) {
+entry:
+  %table = load ptr, ptr %job
+  %j1 = getelementptr i64, ptr %job, i64 1
+  %shared = load ptr, ptr %j1
+  %j2 = getelementptr i64, ptr %job, i64 2
+  %pieces = load ptr, ptr %j2
+  %j3 = getelementptr i64, ptr %job, i64 3
+  %count = load i64, ptr %j3
+  %j4 = getelementptr i64, ptr %job, i64 4
+  %others = load ptr, ptr %j4
+  %j5 = getelementptr i64, ptr %job, i64 5
+  %others.count = load i64, ptr %j5
+  %n4 = getelementptr i64, ptr %news, i64 4
+  %yield = load ptr, ptr %n4
+  %high = shl i64 %run, 20
+  store atomic i64 %high, ptr %shared release, align 8
+  %solo = icmp ne i64 %alone, 0
+  br i1 %solo, label %piece, label %publish
+publish:
+  %n1 = getelementptr i64, ptr %news, i64 1
+  %n2 = getelementptr i64, ptr %news, i64 2
+  store atomic ptr %job, ptr %n1 monotonic, align 8
+  store atomic i64 %run, ptr %n2 monotonic, align 8
+  %number = load atomic i64, ptr %news monotonic, align 8
+  %next.number = add i64 %number, 1
+  store atomic i64 %next.number, ptr %news seq_cst, align 8
+  %n5 = getelementptr i64, ptr %news, i64 5
+  %awake = cmpxchg ptr %n5, i64 1, i64 0 seq_cst seq_cst, align 8
+  %slept = extractvalue { i64, i1 } %awake, 1
+  br i1 %slept, label %ring, label %piece
+ring:
+  %n6 = getelementptr i64, ptr %news, i64 6
+  %post = load ptr, ptr %n6
+  %bell = getelementptr i64, ptr %news, i64 8
+  %rung = call i32 %post(ptr %bell)
+  br label %piece
+piece:
+  %k = phi i64 [ 0, %entry ], [ 0, %publish ], [ 0, %ring ], [ %k1, %own ]
+  %caught = phi i64 [ 0, %entry ], [ 0, %publish ], [ 0, %ring ], [ %caught1, %own ]
+  %late = phi i64 [ 0, %entry ], [ 0, %publish ], [ 0, %ring ], [ %late1, %own ]
+  %progress = or i64 %high, %k
+  store atomic i64 %progress, ptr %shared release, align 8
+  %more = icmp slt i64 %k, %count
+  br i1 %more, label %begin, label %end
+begin:
+  %row = mul i64 %k, 3
+  %r0 = getelementptr i64, ptr %pieces, i64 %row
+  %r1 = getelementptr i64, ptr %r0, i64 1
+  %r2 = getelementptr i64, ptr %r0, i64 2
+  %records = load ptr, ptr %r0
+  %records.count = load i64, ptr %r1
+  %needs = load i64, ptr %r2
+  %waits = icmp sgt i64 %needs, %caught
+  br i1 %waits, label %catch, label %own
+catch:
+  %came = call i64 @catch_up(ptr %table, ptr %shared, ptr %others, i64 %caught, i64 %needs, i64 %run, ptr %yield)
+  br label %own
+own:
+  %caught1 = phi i64 [ %caught, %begin ], [ %needs, %catch ]
+  %add = phi i64 [ 0, %begin ], [ %came, %catch ]
+  %late1 = add i64 %late, %add
+  call void @run_list(ptr %table, ptr %records, i64 %records.count)
+  %k1 = add i64 %k, 1
+  br label %piece
+end:
+  %rest = call i64 @catch_up(ptr %table, ptr %shared, ptr %others, i64 %caught, i64 %others.count, i64 %run, ptr %yield)
+  %all = add i64 %late, %rest
   %last = or i64 %high, 1048575
   store atomic i64 %last, ptr %shared release, align 8
-  ret i64 %late
+  ret i64 %all
 }
 
 define ptr @help(ptr %news) {
@@ -179,27 +204,27 @@ take:
   %table = load ptr, ptr %job
   %j1 = getelementptr i64, ptr %job, i64 1
   %shared = load ptr, ptr %j1
-  %j2 = getelementptr i64, ptr %job, i64 2
-  %stages = load ptr, ptr %j2
-  %j3 = getelementptr i64, ptr %job, i64 3
-  %count = load i64, ptr %j3
+  %j4 = getelementptr i64, ptr %job, i64 4
+  %pieces = load ptr, ptr %j4
+  %j5 = getelementptr i64, ptr %job, i64 5
+  %count = load i64, ptr %j5
   %before = sub i64 %run, 1
-  br label %stage
-stage:
+  br label %piece
+piece:
   %k = phi i64 [ 0, %take ], [ %k1, %following ]
   %more = icmp slt i64 %k, %count
   br i1 %more, label %begin, label %leave
 leave:
   br label %look
 begin:
-  %row = mul i64 %k, 4
-  %r0 = getelementptr i64, ptr %stages, i64 %row
+  %row = mul i64 %k, 3
+  %r0 = getelementptr i64, ptr %pieces, i64 %row
+  %r1 = getelementptr i64, ptr %r0, i64 1
   %r2 = getelementptr i64, ptr %r0, i64 2
-  %r3 = getelementptr i64, ptr %r0, i64 3
-  %other = load ptr, ptr %r2
-  %other.count = load i64, ptr %r3
-  %shares = icmp ne i64 %other.count, 0
-  br i1 %shares, label %wait, label %following
+  %records = load ptr, ptr %r0
+  %records.count = load i64, ptr %r1
+  %needs = load i64, ptr %r2
+  br label %wait
 wait:
   %spins = phi i64 [ 0, %begin ], [ %spins1, %again ]
   %progress = load atomic i64, ptr %shared acquire, align 8
@@ -207,8 +232,8 @@ wait:
   %current = icmp eq i64 %its.run, %run
   br i1 %current, label %ours, label %leave
 ours:
-  %stage.now = and i64 %progress, 1048575
-  %reached = icmp sge i64 %stage.now, %k
+  %done.now = and i64 %progress, 1048575
+  %reached = icmp sge i64 %done.now, %needs
   br i1 %reached, label %claim, label %spin
 <spin>
 claim:
@@ -218,14 +243,18 @@ claim:
   %done = getelementptr i64, ptr %claimed, i64 1
   %pair = cmpxchg ptr %claimed, i64 %before, i64 %run acq_rel acquire, align 8
   %mine = extractvalue { i64, i1 } %pair, 1
-  br i1 %mine, label %do, label %following
+  br i1 %mine, label %do, label %taken
+taken:
+  %state = load atomic i64, ptr %done acquire, align 8
+  %over = icmp eq i64 %state, %run
+  br i1 %over, label %following, label %spin
 do:
-  call void @run_list(ptr %table, ptr %other, i64 %other.count)
+  call void @run_list(ptr %table, ptr %records, i64 %records.count)
   store atomic i64 %run, ptr %done release, align 8
   br label %following
 following:
   %k1 = add i64 %k, 1
-  br label %stage
+  br label %piece
 }
 """
 
@@ -251,67 +280,3 @@ def default_threads() -> int:
 def can_help() -> bool:
     """Tell whether the system has what a helper needs."""
     return sys.platform.startswith("linux")
-
-
-@dataclass(frozen=True)
-class Record:
-    """A piece of machine code.
-
-    Attributes:
-        address: Where it is.
-        arguments: What it is called with.
-        low: Where its outermost loop begins.
-        high: Where it ends.
-        stage: The stage it belongs to.
-        cost: About how many nanoseconds it takes.
-        splits: Whether the parts of its outermost loop may be done at the same time.
-    """
-
-    address: int
-    arguments: tuple[int, ...]
-    low: int
-    high: int
-    stage: int = 0
-    cost: float = 0.0
-    splits: bool = False
-
-    def cut(self, part: float) -> tuple[Record, Record]:
-        """Return its outermost loop in two, the second about so much of the whole."""
-        length = self.high - self.low
-        grain = 16 if length >= 64 else 4 if length >= 16 else 1
-        kept = round((1.0 - part) * length / grain) * grain
-        kept = min(max(kept, grain), length - 1)
-        cost = self.cost * kept / length
-        middle = self.low + kept
-        lower = Record(self.address, self.arguments, self.low, middle, self.stage, cost)
-        return lower, Record(self.address, self.arguments, middle, self.high, self.stage, self.cost - cost)
-
-
-def shared(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
-    """Return what each of two threads does of a stage: about as much, the same in each run.
-
-    Example:
-        >>> from tinygrad_dnn.jit.native.parallel import Record, shared
-        >>> first, second = shared([Record(0, (), 0, 100, cost=5000.0, splits=True)])
-        >>> [(x.low, x.high) for x in first + second]
-        [(0, 48), (48, 100)]
-    """
-    total = sum(x.cost for x in records)
-    if total < _WORTH:
-        return list(records), []
-    sides: tuple[list[Record], list[Record]] = [], []
-    costs = [0.0, 0.0]
-    for record in sorted(records, key=lambda x: -x.cost):
-        side = int(costs[1] < costs[0])
-        sides[side].append(record)
-        costs[side] += record.cost
-    heavy = int(costs[1] > costs[0])
-    gap = costs[heavy] - costs[1 - heavy]
-    can = [x for x in sides[heavy] if x.splits and x.high - x.low > 1]
-    if gap > _UNEVEN * total and can:
-        largest = max(can, key=lambda x: x.cost)
-        sides[heavy].remove(largest)
-        lower, upper = largest.cut(min(gap / 2 / largest.cost, 0.5))
-        sides[heavy].insert(0, lower)
-        sides[1 - heavy].append(upper)
-    return sides

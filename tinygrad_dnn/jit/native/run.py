@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from tinygrad_dnn.jit.grouping import Group
 from tinygrad_dnn.jit.memory import ARENA, Memory
 from tinygrad_dnn.jit.native import blas
 from tinygrad_dnn.jit.native.compiler import compiler
-from tinygrad_dnn.jit.native.parallel import Record, shared
+from tinygrad_dnn.jit.native.records import Record
+from tinygrad_dnn.jit.native.schedule import schedule
 from tinygrad_dnn.jit.native.stages import Stages
 from tinygrad_dnn.jit.native.state import Read, Written, refuse_unlike
 from tinygrad_dnn.jit.native.table import Table, address, is_plain
@@ -164,16 +164,16 @@ class Run:
         self._passing = sorted(passing | {slot for slot, _ in self._new})
 
     def _segment(self, records: Sequence[Record], threads: int) -> None:
-        """Append a segment: one list, or the stages of two threads if there is anything to share."""
+        """Append a segment: one list, or the pieces of two threads if there is anything to share."""
         if not records:
             return
         found = compiler()
         table = self._table.address
         if threads > 1:
-            stages = [shared(list(same)) for _, same in itertools.groupby(records, key=lambda x: x.stage)]
-            if any(second for _, second in stages):
-                rows = [(*self._list(first), *self._list(second)) for first, second in stages]
-                self._segments.append(Stages(rows, table, found.run_stages, found.help))
+            first, second = schedule(records)
+            if second:
+                rows = [[(*self._list(piece.records), piece.needs) for piece in side] for side in (first, second)]
+                self._segments.append(Stages((rows[0], rows[1]), table, found.run_stages, found.help))
                 return
         self._segments.append(functools.partial(found.run_list, table, *self._list(records)))
 

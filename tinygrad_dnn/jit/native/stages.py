@@ -65,19 +65,22 @@ class Stages:
     """The stages of a piece of a program, run together with the helper.
 
     Args:
-        rows: For each stage the addresses and numbers of the records of both halves.
+        rows: For the thread that runs them and for the helper: the address and the number of each piece's records, and
+            how many of the other's pieces it needs.
         table: The address of the table of slots.
         run_stages: The native function.
         help_address: The address of what the helper runs.
     """
 
     def __init__(
-        self, rows: Sequence[tuple[int, int, int, int]], table: int, run_stages: Any, help_address: int
-    ) -> None:
-        self._rows = np.array(rows, np.int64)
-        self._shared = np.zeros(8 * (len(rows) + 2), np.int64)
-        addresses = [x.__array_interface__["data"][0] for x in (self._shared, self._rows)]
-        self._job = np.array([table, *addresses, len(rows)], np.int64)
+        self, rows: tuple[Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]]], table: int, run_stages: Any,
+        help_address: int,
+    ) -> None:  # fmt: skip
+        first, second = rows
+        self._rows = [np.array([*x, (0, 0, 0)], np.int64) for x in rows]
+        self._shared = np.zeros(8 * (len(second) + 2), np.int64)
+        shared, own, others = (x.__array_interface__["data"][0] for x in (self._shared, *self._rows))
+        self._job = np.array([table, shared, own, len(first), others, len(second)], np.int64)
         self._address: int = self._job.__array_interface__["data"][0]
         self._run_stages = run_stages
         self._help_address = help_address

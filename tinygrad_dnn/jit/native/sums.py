@@ -9,6 +9,9 @@ import numpy as np
 
 from tinygrad_dnn.jit.native.text import Body, constant, type_of
 
+BLOCK = 512
+"""A sum over many more elements than this adds up parts of this length, which keeps the rounding errors small."""
+
 
 def wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return what many elements are added up in."""
