@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_dnn.checks import Checked, as_axes, as_choice, as_flag, as_integer, as_list, as_number, as_seed
+from tinygrad_dnn.checks import Checked, as_axes, as_choice, as_flag, as_integer, as_list, as_number, as_path, as_seed
 
 HUGE = 10**400  # greater than every float
 
@@ -129,3 +130,11 @@ def test_a_class_checks_by_its_own_name_and_may_say_another() -> None:
         Named()._integer("n", 0, "[1, inf)")
     assert Checked()._optional("rate", None, "[0, 1]") is None
     assert type(Checked()._optional("n", 3, "[0, inf)", as_integer)) is int
+
+
+def test_paths(tmp_path: Path) -> None:
+    assert as_path("a", "x") == "a"
+    assert as_path(tmp_path, "x", "folder") == str(tmp_path)
+    for value in (None, 3, "", b"a", ["a"]):
+        with pytest.raises(TypeError, match=r"^x: path must be the path of a folder, not "):
+            as_path(value, "x: path", "folder")

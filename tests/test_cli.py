@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -98,4 +99,5 @@ def test_as_a_module_and_into_a_pipe_that_closes(file: Path) -> None:
     done = subprocess.run([*run, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"tinygrad-dnn {td.__version__}\n"
     done = subprocess.run([*run, "inspect", "nowhere"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "tinygrad-dnn: nowhere: No such file or directory.\n")
+    said = f"tinygrad-dnn: nowhere: there is no such file in {os.getcwd()!r}: check its path.\n"
+    assert (done.returncode, done.stderr) == (2, said)

@@ -53,6 +53,26 @@ def test_plugin_is_found_by_name(site: Path, kinds: SimpleNamespace) -> None:
     assert report.problems == ()
 
 
+def test_object_that_takes_no_attribute_is_found_all_the_same(site: Path, kinds: SimpleNamespace) -> None:
+    source = """
+class Closed:
+    def __call__(self, x):
+        return x
+
+    def __setattr__(self, name, value):
+        raise OSError("read only")
+
+
+@hookimpl
+def register_activations(register):
+    register(Closed(), name="closed")
+"""
+    install(site, "dist", source)
+    assert kinds.activations.get("closed")(3) == 3
+    assert kinds.activations.origin("closed").distribution == "dist"
+    assert kinds.host.discover(strict=True).problems == ()
+
+
 def test_object_of_a_plugin_is_saved_though_no_name_was_looked_up(site: Path, kinds: SimpleNamespace) -> None:
     install(site, "dist", activation("bent"))
     assert kinds.activations.serialize(importlib.import_module("dist").bent) == "bent"
@@ -247,6 +267,12 @@ print("bent" in td.registry.activations, "dist" in sys.modules)
     assert run(site, "-c", code).splitlines()[-3:] == ["False False", "imported", "True True"]
 
 
+def test_discovery_does_not_mind_a_backend_that_is_not_there(site: Path) -> None:
+    install(site, "dist", activation("bent"))
+    code = "import tinygrad_dnn as td; print('bent' in td.registry.activations)"
+    assert run(site, "-c", code, TINYGRAD_DNN_BACKEND="abacus") == "True\n"
+
+
 # Two plugins
 
 
@@ -270,6 +296,7 @@ def test_name_of_two_plugins_raises_only_when_asked_for(site: Path, kinds: Simpl
     assert kinds.activations.names().count("bent") == 1
     (conflict,) = kinds.host.report().conflicts
     assert str(conflict) == "activations: 'bent' is claimed by tinygrad-dnn-a and tinygrad-dnn-b"
+    assert conflict.ways == ("tinygrad-dnn-a:bent", "tinygrad-dnn-b:bent")
 
 
 def test_name_of_two_entry_points_of_one_distribution(site: Path, kinds: SimpleNamespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import os
 import sys
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
@@ -123,6 +124,28 @@ def as_choice(value: Any, owner: str, choices: Iterable[str | None]) -> Any:
         options = f"{', '.join(others)} or {last}" if others else last
         raise ValueError(f"{owner} must be {options}, not {value!r}.")
     return value
+
+
+def as_path(value: Any, owner: str, kind: str = "file") -> str:
+    """Return the path of a file or folder as a text.
+
+    Args:
+        value: The path, a text or a ``pathlib.Path``.
+        owner: The name that an error begins with.
+        kind: What it leads to, "file" or "folder".
+
+    Raises:
+        TypeError: It is no path, or an empty one.
+
+    Example:
+        >>> as_path("", "load_model: path")
+        Traceback (most recent call last):
+        TypeError: load_model: path must be the path of a file, not ''.
+    """
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(path, str) or not path:
+        raise TypeError(f"{owner} must be the path of a {kind}, not {value!r:.80}.")
+    return path
 
 
 def as_list(value: Any, owner: str) -> list[Any]:

@@ -66,6 +66,7 @@ class Conflict:
         kind: The kind's plural.
         name: The name.
         owners: The distributions that claim it, in order.
+        ways: How to ask for each, in the same order: by names that mean nothing else.
 
     Example:
         >>> print(td.plugins.Conflict("activations", "mish", ("tinygrad-dnn-a", "tinygrad-dnn-b")))
@@ -75,6 +76,7 @@ class Conflict:
     kind: str
     name: str
     owners: tuple[str, ...]
+    ways: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.name!r} is claimed by {' and '.join(self.owners)}"

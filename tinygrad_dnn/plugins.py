@@ -26,7 +26,8 @@ from tinygrad_dnn.discovery import CHOICE, Conflict, Plugin, Report, chosen, ins
 from tinygrad_dnn.hookspecs import PROJECT
 from tinygrad_dnn.ops import random
 from tinygrad_dnn.registration import DISTRIBUTION, Batch, shown
-from tinygrad_dnn.registry import REGISTRIES, Registry, no_scope
+from tinygrad_dnn.registry import REGISTRIES, Registry
+from tinygrad_dnn.scopes import no_scope
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -199,7 +200,10 @@ class Host:
         for registry in self.registries:
             for name, entries in sorted(registry.third_party.items()):
                 if len(entries) > 1:
-                    yield Conflict(registry.kind, name, tuple(entry.origin.distribution for entry in entries))
+                    owners = tuple(entry.origin.distribution for entry in entries)
+                    yield Conflict(
+                        registry.kind, name, owners, tuple(registry.qualified(entry, name) for entry in entries)
+                    )
 
     def _call_hooks(
         self, module: object, plugin: Plugin, only: Registry | None = None
@@ -273,12 +277,19 @@ def _apart() -> Iterator[None]:
     floatx, seed, recorder = backend.floatx(), random.get_state(), graph.state.recorder
     graph.state.recorder = None
     try:
-        with no_scope(), backend.use(backend.current().name), graph.enable_grad():
+        with no_scope(), _same_backend(), graph.enable_grad():
             yield
     finally:
         graph.state.recorder = recorder
         random.set_state(seed)
         backend.set_floatx(floatx)
+
+
+def _same_backend() -> contextlib.AbstractContextManager[object]:
+    try:
+        return backend.use(backend.current().name)
+    except (RuntimeError, ValueError):  # the environment names one that does not work here: who makes a Tensor is told
+        return contextlib.nullcontext()
 
 
 def _loaded(entry_point: EntryPoint) -> object:

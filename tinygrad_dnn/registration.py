@@ -11,6 +11,7 @@ __all__ = ["KINDS", "Kind", "Origin"]
 
 T = TypeVar("T")
 DISTRIBUTION = "tinygrad-dnn"
+LOCAL = "local"
 # A word begins at a capital that small letters or digits follow, and an acronym where a word follows it in turn or,
 # of three letters and more, at the end: he_normal, l1_l2, csv_logger, sign_sgd, leaky_relu (not leaky_re_lu).
 _WORD = re.compile(

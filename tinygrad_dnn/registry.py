@@ -10,17 +10,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
-from tinygrad_dnn.registration import KINDS, Batch, Entry, Kind, Origin, shown
+from tinygrad_dnn import scopes
+from tinygrad_dnn.registration import KINDS, LOCAL, Batch, Entry, Kind, Origin, shown
+from tinygrad_dnn.scopes import Scope, scope
 
 __all__ = [
     "KINDS", "AmbiguousNameError", "Kind", "Origin", "Registry", "Scope", "UnknownNameError", "provenance", "scope",
 ]
 
-LOCAL = "local"
 _ABSENT: Any = object()
 
 
@@ -50,81 +50,7 @@ class Loader(Protocol):
 
     def load_plugins(self) -> Sequence[str]: ...
 
-
-class Scope:
-    """What names mean beside the registries while a ``scope`` lasts, and which names were written down in it.
-
-    Attributes:
-        written: Where each name came from that ``serialize`` gave and that is not a built-in's.
-
-    Example:
-        >>> td.registry.Scope({}).written
-        []
-    """
-
-    def __init__(self, custom_objects: Mapping[str, Any]) -> None:
-        self._custom = {name.lower(): obj for name, obj in custom_objects.items()}
-        self.written: list[Origin] = []
-
-    def meant(self, row: Kind, name: str) -> Entry | None:
-        """Return what the scope knows under a name, if it is of a kind."""
-        obj = self._custom.get(name.lower())
-        return None if obj is None or not row.fits(obj) else _custom(row, name, obj)
-
-    def named(self, row: Kind, obj: Any) -> Entry | None:
-        """Return an entry for what is not registered but has a name: a function, a class, or an object's class."""
-        if not hasattr(obj, "__name__"):
-            obj = type(obj)
-        name = obj.__name__
-        return _custom(row, name, obj) if name.isidentifier() and row.fits(obj) else None
-
-
-def _custom(row: Kind, name: str, obj: Any) -> Entry:
-    return Entry(obj, name, Origin(row.plural, name, LOCAL, "", "", getattr(obj, "__module__", None) or ""))
-
-
-_SCOPE: ContextVar[Scope | None] = ContextVar("scope", default=None)
-
-
-@contextlib.contextmanager
-def scope(custom_objects: Mapping[str, Any] | None = None) -> Iterator[Scope]:
-    """Let names mean custom objects first, in this thread and while a ``with`` block lasts; for files.
-
-    ``serialize`` then also takes what is not registered but has a name of its own, as custom objects will have to
-    answer to it. It refuses a lambda, and a name that something else is registered under.
-
-    Args:
-        custom_objects: Classes and functions by name.
-
-    Example:
-        >>> def halved(x):
-        ...     return x / 2
-        >>> with td.registry.scope({"halved": halved}):
-        ...     td.registry.activations.get("halved") is halved, td.registry.activations.serialize(halved)
-        (True, 'halved')
-    """
-    current = Scope(custom_objects or {})
-    token = _SCOPE.set(current)
-    try:
-        yield current
-    finally:
-        _SCOPE.reset(token)
-
-
-@contextlib.contextmanager
-def no_scope() -> Iterator[None]:
-    """Let no custom objects count while a ``with`` block lasts: those of a file are nothing to a plugin's import.
-
-    Example:
-        >>> with td.registry.scope({"relu": abs}), td.registry.no_scope():
-        ...     td.registry.activations.get("relu") is td.activations.relu
-        True
-    """
-    token = _SCOPE.set(None)
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
+    def report(self) -> object: ...
 
 
 class Registry:
@@ -251,33 +177,33 @@ class Registry:
         named = isinstance(name_or_obj, str)
         return (self._entry(name_or_obj) if named else self._entry_of(name_or_obj)).origin
 
-    def catalogue(self) -> dict[Origin, tuple[str, ...]]:
-        """Return where each registered thing came from, with the names it answers to, sorted; this loads the plugins.
+    def builtins(self) -> list[str]:
+        """Return the names that no plugin can take: those of the built-ins, their aliases included, sorted.
+
+        Example:
+            >>> "swish" in td.registry.activations.builtins()
+            True
+        """
+        return sorted(self._load())
+
+    def catalogue(self) -> dict[Entry, tuple[str, ...]]:
+        """Return each registered thing with the names it answers to, sorted; this loads the plugins, never strictly.
 
         Example:
             >>> catalogue = td.registry.activations.catalogue()
-            >>> catalogue[td.registry.activations.origin("silu")]
-            ('silu', 'swish')
+            >>> [names for entry, names in catalogue.items() if entry.obj is td.activations.silu]
+            [('silu', 'swish')]
         """
         self._load()
-        self.host.load_plugins()
-        found: dict[Origin, set[str]] = {}
-        tables = ({name: [entry] for name, entry in table.items()} for table in (self.builtin or {}, self.local))
-        for table in (*tables, self.third_party):
+        self.host.report()
+        found: dict[Entry, set[str]] = {}
+        own = ({name: [entry] for name, entry in table.items()} for table in (self.builtin or {}, self.local))
+        for table in (*own, self.third_party):
             for name, entries in table.items():
                 for entry in entries:
-                    found.setdefault(entry.origin, {entry.origin.name}).add(name)
-        order = sorted(found, key=lambda origin: (origin.name, origin.distribution, origin.entry_point))
-        return {origin: (origin.name, *sorted(found[origin] - {origin.name})) for origin in order}
-
-    def claimants(self, name: str) -> list[Origin]:
-        """Return where what a name stands for came from: one origin, none, or those of the plugins that claim it.
-
-        Example:
-            >>> [origin.name for origin in td.registry.activations.claimants("Swish")]
-            ['silu']
-        """
-        return [entry.origin for entry in self._claims(name)]
+                    found.setdefault(entry, set()).add(name)
+        order = sorted(found, key=lambda entry: (entry.origin.name, *entry.owners))
+        return {entry: (entry.origin.name, *sorted(found[entry] - {entry.origin.name})) for entry in order}
 
     def register(self, obj: Any = _ABSENT, name: str | None = None, aliases: Iterable[str] = ()) -> Any:
         """Register something for this process alone: directly, or as a decorator with or without arguments.
@@ -330,6 +256,11 @@ class Registry:
             claims = {name: [*self.third_party.get(name, ()), entry] for name, entry in named.items()}
             self.third_party = self.third_party | claims
 
+    def qualified(self, entry: Entry, key: str) -> str:
+        """Return the shortest qualified name that means this entry and no other; for the host alone."""
+        short, long = (f"{owner}:{key}" for owner in entry.owners)
+        return short if self._claims(short) == [entry] else long
+
     def _load(self) -> dict[str, Entry]:
         if self.builtin is None:
             self.host.load_builtins(self)
@@ -343,7 +274,7 @@ class Registry:
         """Set each object's origin on it; what was registered before stays labelled with its first owner."""
         for entry in entries:
             if not self._registered(entry.obj):
-                with contextlib.suppress(AttributeError, TypeError):  # not everything takes an attribute
+                with contextlib.suppress(Exception):  # not everything takes an attribute, and what is said then varies
                     setattr(entry.obj, Origin.ATTRIBUTE, entry.origin)
 
     def _registered(self, obj: object) -> Entry | None:
@@ -351,7 +282,7 @@ class Registry:
 
     def _claims(self, name: str) -> list[Entry]:
         """Return who has this name: one entry, none, or the several plugins that claim it."""
-        current = _SCOPE.get()
+        current = scopes.current()
         custom = None if current is None else current.meant(self.row, name)
         if custom is not None:
             return [custom]
@@ -370,7 +301,7 @@ class Registry:
             raise self._unknown(name)
         key = name.lower().rpartition(":")[2]
         owners = " and ".join(f"{entry.origin.distribution} {entry.origin.version}" for entry in claims)
-        ways = " or ".join(repr(self._qualified(entry, key)) for entry in claims)
+        ways = " or ".join(repr(self.qualified(entry, key)) for entry in claims)
         raise AmbiguousNameError(f"the {self.row.singular} {key!r} is claimed by {owners}: ask for {ways}.")
 
     def _unknown(self, name: str) -> UnknownNameError:
@@ -394,7 +325,7 @@ class Registry:
         if entry is None:
             self.host.load_plugins()
             entry = self._registered(obj) or self._registered(type(obj))
-        current = _SCOPE.get()
+        current = scopes.current()
         if entry is None and current is not None:
             entry = current.named(self.row, obj)
         if entry is None:
@@ -404,7 +335,7 @@ class Registry:
     def _name_of(self, obj: object) -> str:
         entry = self._entry_of(obj)
         name = entry.origin.name
-        current = _SCOPE.get()
+        current = scopes.current()
         if current is not None and entry.origin not in current.written and entry not in (self.builtin or {}).values():
             current.written.append(entry.origin)
         claims = self._claims(name)
@@ -415,15 +346,10 @@ class Registry:
                     "name, or register it under one."
                 )
             return name
-        return name if claims == [entry] else self._qualified(entry, name)
+        return name if claims == [entry] else self.qualified(entry, name)
 
     def _is_registered(self, entry: Entry) -> bool:
         return any(entry is each for each in self._entries())
-
-    def _qualified(self, entry: Entry, key: str) -> str:
-        """Return the shortest qualified name that means this entry and no other."""
-        short, long = (f"{owner}:{key}" for owner in entry.owners)
-        return short if self._claims(short) == [entry] else long
 
     def _from_config(self, config: dict[str, Any], kwargs: dict[str, Any]) -> Any:
         name, settings = config.get("class_name"), config.get("config", {})

@@ -40,6 +40,7 @@ def test_it_writes_results_and_the_picture(exercise: ModuleType, tmp_path: Path,
         assert not run["interrupted"]
         curve = run["history"]["val_accuracy"]
         assert run["best_val_accuracy"] == max(curve)
+        assert run["plugins"] == []
         assert run["best_epoch"] == curve.index(max(curve)) + 1
         assert set(run["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert written["versions"]["tinygrad_dnn"] == td.__version__
@@ -122,6 +123,46 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(
     assert curves[0] == curves[1]
     with pytest.raises(ValueError, match=r"is of a run with --seed 42, and this one has 43"):
         exercise.main([*resuming, "--seed", "43"])
+
+
+def test_another_run_does_not_go_on_from_an_unfinished_one(
+    exercise: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--variants", "elu", "--epochs", "3", "--verbose", "0", "--out", str(tmp_path / "out")]
+    options += ["--resume", str(tmp_path / "backups")]
+    original = running.Timer.on_epoch_end
+
+    def interrupt(timer: running.Timer, epoch: int, logs: object = None) -> None:
+        original(timer, epoch, logs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running.Timer, "on_epoch_end", interrupt)
+        exercise.main(options)
+    with pytest.raises(ValueError, match=r"backups is of a run with --seed 42, and this one has 43: give this one a"):
+        exercise.main([*options, "--seed", "43"])
+    (tmp_path / "backups" / "options.json").write_text("{")
+    with pytest.raises(ValueError, match=r"options\.json is damaged: delete it"):
+        exercise.main(options)
+
+
+@pytest.mark.parametrize("option", ["--out", "--resume"])
+def test_a_file_in_a_folders_place_is_refused_before_the_training(
+    exercise: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr(running, "train", lambda *arguments: pytest.fail("it was trained"))
+    with pytest.raises(NotADirectoryError, match=f"{option} .*file: there is a file in the place of this folder"):
+        exercise.main(["--out", str(tmp_path / "out"), option, str(tmp_path / "file")])
+
+
+def test_without_matplotlib_the_results_are_written(
+    exercise: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert exercise.main(["--variants", "elu", "--epochs", "1", "--verbose", "0", "--out", str(tmp_path)]) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+    assert "for a picture, too, pip install 'tinygrad-dnn[plot]'" in capsys.readouterr().out
 
 
 def test_a_colour_image_data_set_takes_its_place(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,11 +30,23 @@ def make_host() -> SimpleNamespace:
     return SimpleNamespace(host=host, **registries)
 
 
+class Imports:
+    """Finds modules in folders that are not on the path, where no distribution is looked for."""
+
+    def __init__(self, folders: list[str]) -> None:
+        self.folders = folders
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, self.folders) if path is None else None
+
+
 def only_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yield a folder to install plugins in, where no other distribution is seen; then forget their modules."""
     before = set(sys.modules)
     elsewhere = [path for path in sys.path if "-packages" not in path]
+    packages = [path for path in sys.path if "-packages" in path]
     monkeypatch.setattr(sys, "path", [str(folder), *elsewhere])
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Imports(packages)])
     monkeypatch.delenv("TINYGRAD_DNN_PLUGINS", raising=False)
     monkeypatch.delenv("TINYGRAD_DNN_PLUGINS_STRICT", raising=False)
     yield folder

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_dnn
+from tinygrad_dnn.saving import replace
 
 
 def print_table(results: dict[str, dict[str, Any]]) -> None:
@@ -73,9 +74,7 @@ def peak_memory_mib() -> float | None:
 
 
 def write(results: dict[str, dict[str, Any]], options: argparse.Namespace, seconds: float) -> None:
-    """Write results.json and the picture, and print the table."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    draw(results, options.out / "learning_curves.png")
+    """Write results.json, print the table, and draw the picture, in that order: what can be made again comes last."""
     peak_mib = peak_memory_mib()
     package = tinygrad_dnn.__version__
     manifest = {
@@ -86,7 +85,12 @@ def write(results: dict[str, dict[str, Any]], options: argparse.Namespace, secon
         "peak_memory_mib": peak_mib,
         "results": results,
     }
-    (options.out / "results.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    replace(options.out / "results.json", [json.dumps(manifest, indent=1).encode("utf-8"), b"\n"])
     print_table(results)
+    try:
+        draw(results, options.out / "learning_curves.png")
+        shown = "learning_curves.png"
+    except ImportError:
+        shown = "results.json; for a picture, too, pip install 'tinygrad-dnn[plot]'"
     memory = "" if peak_mib is None else f", peak memory {peak_mib:.0f} MiB"
-    print(f"{seconds:.0f} s in all{memory}; see {options.out}/learning_curves.png")
+    print(f"{seconds:.0f} s in all{memory}; see {options.out}/{shown}")

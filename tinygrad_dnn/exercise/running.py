@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dnn import backend, callbacks, datasets, utils
+from tinygrad_dnn import backend, callbacks, datasets, models, utils
 from tinygrad_dnn.exercise.networks import VARIANTS, Variant, build
 from tinygrad_dnn.exercise.results import write
 from tinygrad_dnn.saving import replace
@@ -117,6 +117,7 @@ def train(
         "epochs": len(accuracy),
         "seconds_per_epoch": float(np.median(timer.seconds)),
         "interrupted": interrupted,
+        "plugins": models.provenance(model),
         "history": history,
     }
 
@@ -127,26 +128,60 @@ def train_or_recall(
     """Return what a folder says of a variant that is finished, or train it with backups in that folder.
 
     Raises:
-        ValueError: The folder is that of a run with other options.
+        ValueError: What the folder says is damaged.
     """
     finished = folder / f"{name}.json"
-    asked = {key: value for key, value in vars(options).items() if key in _OF_A_RUN}
     if finished.exists():
-        said: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
-        for key, value in asked.items():
-            if said["options"][key] != value:
-                raise ValueError(
-                    f"{folder} is of a run with --{key.replace('_', '-')} {said['options'][key]}, and this one has "
-                    f"{value}: give this one a folder of its own."
-                )
         print("finished before")
-        recalled: dict[str, Any] = said["result"]
+        recalled: dict[str, Any] = _read(finished)
         return recalled
-    folder.mkdir(parents=True, exist_ok=True)
     result = train(variant, data, options, folder / name)
     if not result["interrupted"]:
-        replace(finished, [json.dumps({"options": asked, "result": result}).encode("utf-8")])
+        replace(finished, [json.dumps(result).encode("utf-8")])
     return result
+
+
+def claim(folder: Path, options: argparse.Namespace) -> None:
+    """Keep what a run is asked for in the folder that it is kept in.
+
+    Backups bring their own random state along: under another seed, one would go on that was never asked for.
+
+    Raises:
+        ValueError: The folder is that of a run with other options.
+        OSError: The folder cannot be made.
+    """
+    make_folder(folder, "--resume")
+    file = folder / "options.json"
+    asked = {key: value for key, value in vars(options).items() if key in _OF_A_RUN}
+    said = _read(file) if file.exists() else asked
+    for key, value in asked.items():
+        if said.get(key) != value:
+            raise ValueError(
+                f"{folder} is of a run with --{key.replace('_', '-')} {said.get(key)}, and this one has {value}: give "
+                "this one a folder of its own."
+            )
+    replace(file, [json.dumps(asked).encode("utf-8")])
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder that an option names, unless it is there.
+
+    Raises:
+        NotADirectoryError: There is a file in its place.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(
+            f"{option} {folder}: there is a file in the place of this folder: give another one."
+        ) from error
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged: delete it, and what it tells of is done again.") from error
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +219,9 @@ def run(options: argparse.Namespace) -> int:
     """Train the variants asked for; return the exit status, 130 after Ctrl-C."""
     if options.backend:
         backend.use(options.backend)
+    make_folder(options.out, "--out")  # now: after hours of training it would be too late
+    if options.resume is not None:
+        claim(options.resume, options)
     started = time.perf_counter()
     raw = load(options.dataset)
     scaled = standardize(raw) if any(VARIANTS[name].standardized for name in options.variants) else raw

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import nested
-from tinygrad_dnn.checks import as_integer
+from tinygrad_dnn.checks import as_integer, as_path
 from tinygrad_dnn.export.lengths import BATCH, Length, Size
 from tinygrad_dnn.export.nodes import Node, Nodes
 from tinygrad_dnn.export.tracing import Array, Trace, trace
@@ -63,6 +63,7 @@ def onnx(model: Model, path: str | os.PathLike[str], input_shape: Any = None, *,
     """
     if not isinstance(model, Model):
         raise TypeError(f"export.onnx: it takes a model, not {type(model).__name__}.")
+    as_path(path, "export.onnx: path")
     library = _library()
     latest = library.defs.onnx_opset_version()
     as_integer(opset, "export.onnx: opset", f"[{_OLDEST_OPSET}, {latest}]")

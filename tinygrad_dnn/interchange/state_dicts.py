@@ -61,6 +61,7 @@ def load_state_dict(model: Model, state_dict: Mapping[str, Any], names: Mapping[
     Raises:
         ValueError: The model is not built or has a layer with weights that PyTorch's modules do not have, or the two do
             not fit together.
+        TypeError: ``state_dict`` is no dict.
 
     Example:
         >>> model = td.Sequential([td.layers.Dense(2, name="hidden", input_shape=(3,))])
@@ -150,6 +151,12 @@ def _matched(modules: Sequence[_Module], given: list[str], names: Mapping[str, s
 
 def _by_module(state_dict: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
     """Return the arrays of each module, by what stands before and after the last dot."""
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            f"load_state_dict: it takes a dict of arrays by name, as module.state_dict() returns it, not "
+            f"{type(state_dict).__name__}: read a file of PyTorch's by torch.load, a safetensors file by "
+            "td.saving.read_tensors(path)[0]."
+        )
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state_dict.items():
         module, _, own = str(name).rpartition(".")

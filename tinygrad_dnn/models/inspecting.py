@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tinygrad_dnn.checks import as_path
 from tinygrad_dnn.models.origins import as_version
 from tinygrad_dnn.models.saving import FORMAT, KEY, description_of
 from tinygrad_dnn.saving import files, state
@@ -144,6 +145,7 @@ def inspect(path: Path) -> FileContents:
     """Return what a safetensors file holds; nothing is made of it, and no plugin is looked for.
 
     Raises:
+        TypeError: ``path`` is no path.
         FileError: It is no such file, is damaged, or was written by a newer version.
         OSError: It cannot be read.
 
@@ -153,8 +155,8 @@ def inspect(path: Path) -> FileContents:
         >>> list(td.models.inspect(file).weights)
         ['last/kernel', 'last/bias']
     """
+    shown = as_path(path, "inspect: path")
     infos, metadata = files.read_header(path)
-    shown = os.fspath(path)
     try:
         said = description_of(metadata) or {"model": None, "compile": None, "plugins": []}
         sizes = _sizes(infos)

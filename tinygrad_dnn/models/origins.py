@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tinygrad_dnn import registry
-from tinygrad_dnn.registration import Origin
+from tinygrad_dnn.registration import LOCAL, Origin
 from tinygrad_dnn.saving.errors import FileError
 
 # What is printed as a command must be nothing but a name and a version.
@@ -33,7 +33,7 @@ def written(origins: Iterable[Origin], functions: Iterable[str]) -> list[dict[st
         >>> td.models.origins.written([], ["my_loss"])[0]["name"]
         'my_loss'
     """
-    own = (Origin("functions", name, registry.LOCAL, "", "", "") for name in functions)
+    own = (Origin("functions", name, LOCAL, "", "", "") for name in functions)
     return [origin.row for origin in dict.fromkeys((*origins, *own))]
 
 
@@ -50,7 +50,7 @@ def check(rows: list[Any], custom_objects: Mapping[str, Any]) -> None:
         origin = _as_origin(row)
         if origin.name.lower() in given or origin.name in custom_objects:
             continue
-        if origin.distribution == registry.LOCAL:
+        if origin.distribution == LOCAL:
             if origin.kind not in known or origin.name not in known[origin.kind]:
                 raise FileError(_lacks_own(origin))
             continue
@@ -88,7 +88,7 @@ def _as_origin(row: Any) -> Origin:
         _OBJECT.fullmatch(name)
         and _OBJECT.fullmatch(kind)
         and _NAME.fullmatch(distribution)
-        and (distribution == registry.LOCAL or _VERSION.fullmatch(version))
+        and (distribution == LOCAL or _VERSION.fullmatch(version))
     )
     if not fits:
         raise FileError("what it says of a plugin that it needs is damaged")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import backend, registry
-from tinygrad_dnn.checks import as_flag
+from tinygrad_dnn.checks import as_flag, as_path
 from tinygrad_dnn.layers.restoring import Restoring, while_restoring
 from tinygrad_dnn.models import compiled, origins
 from tinygrad_dnn.models.base import Model
@@ -47,7 +47,7 @@ class _OnHost(Mapping[str, np.ndarray[Any, Any]]):
 
 def save_model(model: Model, path: Path, overwrite: bool = True) -> None:
     """Write a model to a file; ``Model.save`` says more."""
-    _check_overwrite(path, overwrite)
+    _check_overwrite("save", path, overwrite)
     description = Description()
     weights = state.weights(model)
     node, training, plugins = _describe(model, description, weights)
@@ -91,7 +91,7 @@ def _describe(
 
 def save_weights(model: Model, path: Path, overwrite: bool = True) -> None:
     """Write a model's weights to a file; ``Model.save_weights`` says more."""
-    _check_overwrite(path, overwrite)
+    _check_overwrite("save_weights", path, overwrite)
     weights = state.weights(model)
     if not weights and not model.built:
         raise ValueError(
@@ -101,15 +101,10 @@ def save_weights(model: Model, path: Path, overwrite: bool = True) -> None:
     _write(path, {"model": None, "compile": None, "plugins": []}, weights, {})
 
 
-def _check_overwrite(path: Path, overwrite: bool) -> None:
-    _check_path(path)
-    if not as_flag(overwrite, "overwrite") and os.path.exists(path):
+def _check_overwrite(caller: str, path: Path, overwrite: bool) -> None:
+    as_path(path, f"{caller}: path")
+    if not as_flag(overwrite, f"{caller}: overwrite") and os.path.exists(path):
         raise FileExistsError(f"{os.fspath(path)} is there already: say overwrite=True, or give another name.")
-
-
-def _check_path(path: Any) -> None:
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise TypeError(f"a file is given by its path, as 'model.safetensors', not {path!r:.80}.")
 
 
 def _write(
@@ -149,13 +144,19 @@ def load_model(path: Path, custom_objects: Mapping[str, Any] | None = None, comp
         >>> bool((td.models.load_model(file).predict(x) == model.predict(x)).all())
         True
     """
-    _check_path(path)
+    as_path(path, "load_model: path")
     compiling = as_flag(compile, "load_model: compile")
     if custom_objects is not None and not isinstance(custom_objects, Mapping):
         raise TypeError(
             f"load_model: custom_objects must be a dict of classes and functions, not {custom_objects!r:.80}."
         )
     custom = {} if custom_objects is None else dict(custom_objects)
+    for name, meant in custom.items():
+        if not isinstance(name, str) or not callable(meant):
+            raise TypeError(
+                f"load_model: custom_objects[{name!r:.60}] must be a class or function under its name, not "
+                f"{meant!r:.60}."
+            )
     with _errors_name(path):
         infos, metadata = files.read_header(path)
         said = description_of(metadata)
@@ -198,7 +199,7 @@ def _fill(
 
 def load_weights(model: Model, path: Path, skip_mismatch: bool = False) -> None:
     """Read a model's weights from a file; ``Model.load_weights`` says more."""
-    _check_path(path)
+    as_path(path, "load_weights: path")
     skip_mismatch = as_flag(skip_mismatch, "load_weights: skip_mismatch")
     with _errors_name(path):
         infos, _ = files.read_header(path)

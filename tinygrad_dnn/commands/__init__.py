@@ -1,0 +1,1 @@
+"""What the command `tinygrad-dnn plugins` does: it tells of installed plugins, checks one, and writes new ones."""
