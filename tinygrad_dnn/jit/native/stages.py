@@ -16,8 +16,12 @@ import numpy as np
 from tinygrad_dnn.jit.native.pace import Pace
 from tinygrad_dnn.jit.native.parallel import LATE
 
-# A run without a core for so many seconds, since somebody else had it, was not on a machine with two cores to spare.
-_LOST = 0.0002
+# A run without a core for so many seconds, and for this part of its time, since somebody else had it, was not on a
+# machine with two cores to spare.
+_LOST, _LOST_PART = 0.0002, 0.05
+
+# To wait for the helper as long as its patience says nothing in a run of more seconds, whose pieces are longer.
+_LONG = 0.005
 
 # After so many seconds without a run the helper sleeps, and the caches hold something else.
 _PAUSE = 0.002
@@ -97,8 +101,10 @@ class Stages:
         start, busy = time.perf_counter(), time.thread_time()
         missed = self._run_stages(self._address, self._runs, news, alone)
         end = time.perf_counter()
-        lost = end - start - (time.thread_time() - busy)
-        self._pace.took(end - start, missed >= LATE or lost > _LOST, start - self._ended > _PAUSE)
+        took = end - start
+        lost = took - (time.thread_time() - busy)
+        late = missed >= LATE and took < _LONG
+        self._pace.took(took, late or lost > max(_LOST, _LOST_PART * took), start - self._ended > _PAUSE)
         self._ended = end
 
 
