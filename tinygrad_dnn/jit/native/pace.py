@@ -60,7 +60,7 @@ class Pace:
         """
         if paused or disturbed:
             self._unsettled = _SETTLING
-        if disturbed and self.helped:
+        if disturbed and self.helped and not paused:  # after a pause it is the helper that has to wake up
             self._rest = _REST if self._punctual >= _PUNCTUAL else min(2 * self._rest, _LONGEST_REST)
             self._resting, self._punctual = self._rest, 0
         elif self._resting:
