@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from tinygrad_dnn import autograd, backend, nested, registry
 from tinygrad_dnn.data import unpack_x_y_sample_weight
 from tinygrad_dnn.graph import no_grad
-from tinygrad_dnn.jit import Jitted, plainly
+from tinygrad_dnn.jit import Jitted, has_llvmlite, plainly
 from tinygrad_dnn.layers import Layer
 from tinygrad_dnn.metrics import Mean, Metric
 from tinygrad_dnn.objectives import Objective, Objectives
@@ -251,12 +249,7 @@ class _Step:
 
 def _machine_code() -> bool:
     """Tell whether programs on this thread's backend can become machine code."""
-    return backend.current().name == "numpy" and _has_llvmlite()
-
-
-@functools.cache
-def _has_llvmlite() -> bool:
-    return importlib.util.find_spec("llvmlite") is not None
+    return backend.current().name == "numpy" and has_llvmlite()
 
 
 def samples_of(x: Any) -> int:

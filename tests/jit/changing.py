@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 
 import tinygrad_dnn as td
 
@@ -19,6 +21,27 @@ RATE = 0.5
 
 # How a jitted function is run, and whether that is machine code, which rounds otherwise.
 WAYS = {"NumPy calls": False, "machine code": True}
+
+
+@contextlib.contextmanager
+def put_back() -> Iterator[None]:
+    """Put back, at the end, what changes set outside of a model."""
+    global RATE
+    before = RATE, td.backend.floatx()
+    yield
+    RATE = before[0]
+    td.backend.set_floatx(before[1])
+
+
+@contextlib.contextmanager
+def run_in(way: str) -> Iterator[bool]:
+    """Tell whether a way is machine code, which needs llvmlite and computes on NumPy's arrays alone."""
+    if not WAYS[way]:
+        yield False
+        return
+    pytest.importorskip("llvmlite")
+    with td.backend.use("numpy"):
+        yield True
 
 
 def begin(floatx: str = "float32") -> None:

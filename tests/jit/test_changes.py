@@ -33,21 +33,15 @@ layers = td.layers
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
-    before = changing.RATE, td.backend.floatx()
-    yield
-    changing.RATE = before[0]
-    td.backend.set_floatx(before[1])
+    with changing.put_back():
+        yield
 
 
 @pytest.fixture(params=WAYS)
 def native(request: pytest.FixtureRequest) -> Iterator[bool]:
     """Whether the jitted function is to be machine code, which computes on NumPy's arrays."""
-    if not WAYS[request.param]:
-        yield False
-        return
-    pytest.importorskip("llvmlite")
-    with td.backend.use("numpy"):
-        yield True
+    with changing.run_in(request.param) as native:
+        yield native
 
 
 def compare(make: Callable[[], Any], change: Callable[[Any], Any], native: bool) -> None:

@@ -35,21 +35,15 @@ OF_COMPILING = ("compiled again", "more metrics", "the weight of the loss", "ano
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
-    before = changing.RATE, td.backend.floatx()
-    yield
-    changing.RATE = before[0]
-    td.backend.set_floatx(before[1])
+    with changing.put_back():
+        yield
 
 
 @pytest.fixture(params=WAYS)
 def native(request: pytest.FixtureRequest) -> Iterator[bool]:
     """Whether the steps are to be machine code, which computes on NumPy's arrays."""
-    if not WAYS[request.param]:
-        yield False
-        return
-    pytest.importorskip("llvmlite")
-    with td.backend.use("numpy"):
-        yield True
+    with changing.run_in(request.param) as native:
+        yield native
 
 
 def compare(what: str, train: Callable[[Any, Any], Any], native: bool, runs: int | None = 1) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from tinygrad_dnn.debugging import users_place
 from tinygrad_dnn.jit.agreeing import agree
 from tinygrad_dnn.jit.checking import plainly
-from tinygrad_dnn.jit.compiling import Jitted, jit
+from tinygrad_dnn.jit.compiling import Jitted, has_llvmlite, jit
 from tinygrad_dnn.jit.interpret import Interpreted
 from tinygrad_dnn.jit.program import Instruction, Program, Value
 from tinygrad_dnn.jit.recording import CannotRecordError, Given, Output, Recording, Settled, record
@@ -34,6 +34,7 @@ __all__ = [
     "Watch",
     "Whole",
     "agree",
+    "has_llvmlite",
     "jit",
     "plainly",
     "record",

@@ -352,12 +352,23 @@ def _frames_to_the_user() -> int:
     return level
 
 
+@functools.cache
+def has_llvmlite() -> bool:
+    """Tell whether llvmlite is installed, without which there is no machine code.
+
+    Example:
+        >>> td.jit.has_llvmlite() in (True, False)
+        True
+    """
+    return importlib.util.find_spec("llvmlite") is not None
+
+
 def _lowered(program: Program, tensors: Sequence[Tensor], native: bool) -> Run:
     """Return what runs a program: machine code if it may and can be, else NumPy calls, else primitive by primitive."""
     hosts = [*tensors, *(value.tensor for value in program.held)]
     if not all(tensor is not None and tensor.backend.name == "numpy" for tensor in hosts):
         return Interpreted(program)
-    if native and importlib.util.find_spec("llvmlite") is not None:
+    if native and has_llvmlite():
         from tinygrad_dnn.jit.native import lower
 
         return lower(program)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import backend
-from tinygrad_dnn.jit import jit
+from tinygrad_dnn.jit import has_llvmlite, jit
 from tinygrad_dnn.ops import random
 from tinygrad_dnn.tensor import Tensor, tensor
 from tinygrad_dnn.testing.conformance.checking import CheckError
@@ -70,7 +69,7 @@ def play(subject: Subject, made: Any = None, compile_: Callable[[Any], Any] | No
 
 def as_program(subject: Subject, native: bool) -> list[np.ndarray]:
     """Return what a subject's trial gives when its step is recorded and replayed; a step that cannot be fails."""
-    if native and importlib.util.find_spec("llvmlite") is None:
+    if native and not has_llvmlite():
         raise SkipError("llvmlite is not installed")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
