@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_TYPES = {
+_TYPES: dict[np.dtype[Any], str] = {
     np.dtype(np.float32): "float",
     np.dtype(np.float64): "double",
     np.dtype(np.bool_): "i1",
