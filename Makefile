@@ -11,6 +11,11 @@ PYTEST := $(VENV_PYTHON) -m pytest -q
 # A pip configured to install for the user refuses to install into an environment.
 export PIP_USER := 0
 
+# Where there is an NVIDIA driver and no CuPy: the one that suits the driver.
+WITH_CUPY = extra=$$($(VENV_PYTHON) -m tests.gpu_check --extra) || exit; test -z "$$extra" || { \
+	  echo "Installing CuPy for the driver: the extra $$extra"; $(INSTALL) ".[dev,$$extra]" \
+	  || echo "pip could not install: its message stands above." >&2; }
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Two targets asked for at once must not install into one environment at once.
@@ -18,16 +23,19 @@ export PIP_USER := 0
 # Every script in examples/ but what they share and the exercise.
 LESSONS := $(filter-out lesson cifar10_exercise,$(basename $(notdir $(wildcard examples/*.py))))
 
-.PHONY: help exercise gallery bench test test-strict test-all soak check clean
+.PHONY: help exercise gallery bench bench-gpu test test-strict test-all gpu-check soak check clean
 
 help:
 	@echo 'make exercise    train the four variants of the exercise on images that come with the package: a table and'
 	@echo '                 a picture of the learning curves; options: make exercise ARGS="--epochs 3"'
 	@echo 'make gallery     run every lesson in examples/ and write its picture to gallery/; one: make gallery LESSONS=dropout'
 	@echo 'make bench       measure speed and memory beside the frameworks that are installed; ARGS="--help" explains'
+	@echo 'make bench-gpu   the same on an NVIDIA GPU, beside PyTorch and JAX on the same card; ARGS="--help" explains'
 	@echo 'make test        run the tests: all that are fast, and a sample of each heavy one; ARGS goes to pytest'
 	@echo 'make test-strict run the same tests, every one on the double that is as strict as CuPy'
 	@echo 'make test-all    run make test-strict, then every test at its full count'
+	@echo 'make gpu-check   on a machine with an NVIDIA GPU: run the tests and the probes that need one, and print a table;'
+	@echo '                 elsewhere say why not, and do nothing; ARGS="--help" explains'
 	@echo 'make soak        try random models and files: make soak ARGS="--seconds 300 --seed 7"; prints what repeats a failure'
 	@echo 'make check       check style (ruff), types (mypy --strict) and the direction of imports (import-linter)'
 	@echo 'make clean       remove .venv, builds and caches; results stay'
@@ -44,6 +52,10 @@ gallery: $(VENV)/.for-use
 bench: $(VENV)/.for-development
 	@$(VENV_PYTHON) benchmarks/bench.py $(ARGS)
 
+bench-gpu: $(VENV)/.for-development
+	@$(WITH_CUPY)
+	@$(VENV_PYTHON) benchmarks/gpu.py $(ARGS)
+
 test: $(VENV)/.for-development
 	@$(PYTEST) -m 'not heavy and not gpu' $(ARGS)
 
@@ -52,6 +64,10 @@ test-strict: $(VENV)/.for-development
 
 test-all: test-strict
 	@$(PYTEST) -m 'not gpu' $(ARGS)
+
+gpu-check: $(VENV)/.for-development
+	@$(WITH_CUPY)
+	@$(VENV_PYTHON) -m tests.gpu_check $(ARGS)
 
 soak: $(VENV)/.for-development
 	@$(VENV_PYTHON) -m tests.soak $(ARGS)

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
-from peers import CONTESTANTS
+from peers import CONTESTANTS, Contestant
 from report import Measured, print_tables, write_json
 from turns import Turns, installed
 from work import QUICK, SECTIONS, Case
@@ -36,24 +36,28 @@ ROUNDS, QUICK_ROUNDS = 9, 3
 TITLES = {section: title for section, (title, _) in SECTIONS.items()}
 
 
+def natural(text: str) -> int:
+    """Read an option that counts something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive integer")
+    return int(text)
+
+
+def among(known: Any) -> Any:
+    """Return what reads an option that lists names of what is known."""
+
+    def chosen(text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",")]
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is not there; choose among {', '.join(known)}")
+        return names
+
+    return chosen
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the options, refusing what no run could use."""
-
-    def natural(text: str) -> int:
-        if not text.isdecimal() or int(text) < 1:
-            raise argparse.ArgumentTypeError(f"{text!r} is no positive integer")
-        return int(text)
-
-    def among(known: Any) -> Any:
-        def chosen(text: str) -> list[str]:
-            names = [name.strip() for name in text.split(",")]
-            for name in names:
-                if name not in known:
-                    raise argparse.ArgumentTypeError(f"{name!r} is not there; choose among {', '.join(known)}")
-            return names
-
-        return chosen
-
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -121,24 +125,27 @@ def main(arguments: list[str] | None = None) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         write_json(measured, turns, facts, options.out / "results.json")
         print_tables(measured, TITLES)
-        _draw(measured, options.out / "results.png")
+        draw(measured, TITLES, options.out / "results.png")
     for note in turns.notes:
         print(note)
-    print(_on_what(facts, turns))
+    print(on_what(facts, turns))
     return 0 if measured else 1
 
 
-def _draw(measured: Measured, path: Path) -> None:
+def draw(
+    measured: Measured, titles: dict[str, str], path: Path, contestants: dict[str, Contestant] = CONTESTANTS
+) -> None:
+    """Draw a picture where matplotlib is there."""
     try:
-        from picture import draw
+        import picture
     except ImportError as problem:
         print(f"no picture was drawn: {problem}")
         return
-    draw(measured, TITLES, path)
+    picture.draw(measured, titles, path, contestants)
     print(f"see {path}")
 
 
-def _on_what(facts: dict[str, Any], turns: Turns) -> str:
+def on_what(facts: dict[str, Any], turns: Turns) -> str:
     """Return what a reader of the figures must know of where they come from."""
     on = facts["machine"]
     versions = {key: value for about in turns.about.values() for key, value in about["versions"].items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from peers import CONTESTANTS
+from peers import CONTESTANTS, Contestant
 from report import Measured
 from turns import Row
 
@@ -15,18 +15,18 @@ from matplotlib import pyplot as plt  # after the backend is chosen
 from matplotlib import ticker
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; ours are blues, and a grey for the machine.
-COLOURS = dict(
-    zip(
-        CONTESTANTS,
-        ("#0072b2", "#56b4e9", "#a6cfe8", "#004466", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#882255", "#999999"),
-        strict=True,
-    )
-)
-GROWTH = {"depth": "hidden layers", "batch": "samples a batch"}
+COLOURS = {
+    "ours": "#0072b2", "ours_numpy": "#56b4e9", "ours_replay": "#56b4e9", "ours_eager": "#a6cfe8",
+    "ours_step": "#004466", "ours_cpu": "#999999", "torch": "#d55e00", "torch_compile": "#e69f00",
+    "torch_graph": "#882255", "jax": "#009e73", "keras_jax": "#cc79a7", "thinc": "#882255", "roofline": "#999999",
+}  # fmt: skip
+GROWTH = {"depth": "hidden layers", "batch": "samples a batch", "crossover": "units a layer"}
 AT_MOST = 4  # groups of points in a panel that can still be read
 
 
-def draw(measured: Measured, titles: dict[str, str], path: Path) -> None:
+def draw(
+    measured: Measured, titles: dict[str, str], path: Path, contestants: dict[str, Contestant] = CONTESTANTS
+) -> None:
     """Draw a panel for each section but the machine's, for one of several units a panel a unit."""
     panels: list[tuple[str, str, list[Row]]] = []
     for section, rows in measured.items():
@@ -50,15 +50,15 @@ def draw(measured: Measured, titles: dict[str, str], path: Path) -> None:
         handles = _lines(ax, section, rows) if section in GROWTH and len(rows) > 1 else _points(ax, rows)
         shown.update(handles)
         ax.set_title(titles[section], fontsize=10, loc="left")
-        ax.set_ylabel({"ms": "milliseconds", "s": "seconds"}.get(unit, unit))
+        ax.set_ylabel({"ms": "milliseconds", "s": "seconds", "µs": "microseconds"}.get(unit, unit))
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_locator(ticker.NullLocator())
         ax.grid(alpha=0.3)
-    present = [name for name in CONTESTANTS if name in shown]
+    present = [name for name in contestants if name in shown]
     figure.legend(
-        [shown[name] for name in present], [CONTESTANTS[name].title for name in present],
+        [shown[name] for name in present], [contestants[name].title for name in present],
         loc="lower center", ncols=4 if columns == 1 else 5, fontsize=10,
     )  # fmt: skip
     figure.tight_layout(rect=(0, 0.9 / (3.6 * lines + 1), 1, 1))
@@ -67,7 +67,7 @@ def draw(measured: Measured, titles: dict[str, str], path: Path) -> None:
 
 
 def _points(ax: Any, rows: list[Row]) -> dict[str, Any]:
-    present = [name for name in CONTESTANTS if any(row.median(name) is not None for row in rows)]
+    present = [name for name in COLOURS if any(row.median(name) is not None for row in rows)]
     width = 0.7 / len(present)
     handles = {}
     for place, name in enumerate(present):
@@ -82,7 +82,7 @@ def _points(ax: Any, rows: list[Row]) -> dict[str, Any]:
 
 def _lines(ax: Any, section: str, rows: list[Row]) -> dict[str, Any]:
     handles = {}
-    for name in CONTESTANTS:
+    for name in COLOURS:
         points = [(int(row.title.split()[-1]), row.median(name)) for row in rows]
         known = [point for point in points if point[1] is not None]
         if known:

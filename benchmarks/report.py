@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from peers import CONTESTANTS
+from peers import CONTESTANTS, Contestant
 from turns import Row, Turns
 
 Measured = dict[str, list[Row]]  # by section
@@ -30,7 +30,9 @@ def cell(row: Row, contestant: str) -> str:
     return f"{number(median)} {beside:>7}"
 
 
-def print_tables(measured: Measured, titles: dict[str, str]) -> None:
+def print_tables(
+    measured: Measured, titles: dict[str, str], contestants: dict[str, Contestant] = CONTESTANTS
+) -> None:
     """Print tables for each section: a line a contestant, a column for what was measured, at most five."""
     from rich.console import Console
     from rich.table import Table
@@ -45,7 +47,7 @@ def print_tables(measured: Measured, titles: dict[str, str]) -> None:
             table.add_column("", no_wrap=True)
             for row in shown:
                 table.add_column(f"{row.title} ({row.unit})", justify="right", max_width=18)
-            for name, contestant in CONTESTANTS.items():
+            for name, contestant in contestants.items():
                 if any(row.median(name) is not None for row in shown):
                     table.add_row(contestant.title, *(cell(row, name) for row in shown))
             console.print(table)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from peers import CONTESTANTS
+from peers import CONTESTANTS, Contestant
 from work import Case
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -70,7 +70,7 @@ class Worker:
     def __init__(self, python: str, contestant: str, case: Case, threads: int, **variables: str) -> None:
         self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [python, str(WORKER), contestant, case.key, str(threads)],
+            [python, str(WORKER), contestant, json.dumps(case._asdict()), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -124,13 +124,17 @@ class Turns:
         pythons: The interpreter of each contestant that is installed.
         threads: For each contestant.
         rounds: How many.
+        contestants: Who they are.
 
     Attributes:
         about: What each contestant said of its versions.
         notes: Who was not measured on what, and why.
     """
 
-    def __init__(self, pythons: dict[str, str], threads: int, rounds: int) -> None:
+    def __init__(
+        self, pythons: dict[str, str], threads: int, rounds: int, contestants: dict[str, Contestant] = CONTESTANTS
+    ) -> None:
+        self.contestants = contestants
         self.pythons = pythons
         self.threads = threads
         self.rounds = rounds
@@ -205,7 +209,7 @@ class Turns:
         """Time the imports of the libraries, for each by its first contestant."""
         libraries: dict[str, str] = {}
         for name in self.pythons:
-            libraries.setdefault(CONTESTANTS[name].library, name)
+            libraries.setdefault(self.contestants[name].library, name)
         values: dict[str, list[float | None]] = {name: [] for name in libraries.values()}
         for _ in range(self.rounds + 1):
             for library, name in libraries.items():
@@ -230,8 +234,8 @@ class Turns:
     def _keep(self, name: str, case: Case, told: dict[str, Any]) -> None:
         """Keep what a contestant said of itself, and what ours warned of: that a step could not be compiled."""
         self.about[name] = {key: told[key] for key in ("versions", "native", "blas") if key in told}
-        if CONTESTANTS[name].is_ours:
-            found = (f"{CONTESTANTS[name].title}, {case.key}: {text}" for text in told["warnings"])
+        if self.contestants[name].is_ours:
+            found = (f"{self.contestants[name].title}, {case.key}: {text}" for text in told["warnings"])
             self.notes += [note for note in dict.fromkeys(found) if note not in self.notes]
 
     @contextlib.contextmanager
@@ -239,21 +243,24 @@ class Turns:
         try:
             yield
         except WorkerError as problem:
-            self.notes.append(f"{CONTESTANTS[name].title}, {case.key}: not measured ({problem})")
+            self.notes.append(f"{self.contestants[name].title}, {case.key}: not measured ({problem})")
 
 
-def installed(pythons: list[str], names: list[str]) -> dict[str, str]:
+def installed(
+    pythons: list[str], names: list[str], contestants: dict[str, Contestant] = CONTESTANTS
+) -> dict[str, str]:
     """Return the interpreter for each contestant: the first that has its library; ours are this interpreter's.
 
     Args:
         pythons: Interpreters to look in.
         names: Contestants.
+        contestants: Who they are.
     """
-    wanted = sorted({CONTESTANTS[name].library for name in names})
+    wanted = sorted({contestants[name].library for name in names})
     code = "import importlib.util as u, sys; print(*(n for n in sys.argv[1:] if u.find_spec(n)))"
     having: dict[str, str] = {}
     for python in [sys.executable, *pythons]:
         run = subprocess.run([python, "-c", code, *wanted], capture_output=True, text=True, check=True)
         for library in run.stdout.split():
             having.setdefault(library, python)
-    return {name: having[CONTESTANTS[name].library] for name in names if CONTESTANTS[name].library in having}
+    return {name: having[contestants[name].library] for name in names if contestants[name].library in having}

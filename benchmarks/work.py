@@ -25,6 +25,8 @@ class Case(NamedTuple):
         steps: Steps a round: what is timed at once, inside ``fit`` an epoch.
         variant: Of the exercise: "elu", "bn", "selu" or "alpha".
         optimizer: "nadam", "adam" or "sgd".
+        epochs: How many times a round goes through its steps; more than one where the data stay on a device.
+        device: "" for what bench.py measures; for what gpu.py measures "cuda", or "cpu" in a rehearsal.
     """
 
     key: str
@@ -34,6 +36,8 @@ class Case(NamedTuple):
     steps: int = 1
     variant: str = "elu"
     optimizer: str = "nadam"
+    epochs: int = 1
+    device: str = ""
 
     @property
     def parameters(self) -> int:

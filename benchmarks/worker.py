@@ -15,15 +15,15 @@ import time
 import warnings
 from typing import Any
 
-from peers import CONTESTANTS
-from work import CASES
+from peers import taking_part
+from work import Case
 
 # A first round compiles, the next ones settle caches and buffers.
 WARM_ROUNDS = 2
 
 
-def main(contestant: str, key: str, threads: int) -> None:
-    """Serve one contestant on one case."""
+def main(contestant: str, described: str, threads: int) -> None:
+    """Serve one contestant on one case, which is given as JSON."""
     # Libraries print: what is meant for the reader goes by a descriptor of its own.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -33,8 +33,9 @@ def main(contestant: str, key: str, threads: int) -> None:
     def answer(content: Any) -> None:
         print(json.dumps(content), file=answers, flush=True)
 
-    case = CASES[key]
-    who = CONTESTANTS[contestant]
+    case = Case(**json.loads(described))
+    case = case._replace(sizes=tuple(case.sizes))
+    who = taking_part(case.device)[contestant]
     with warnings.catch_warnings(record=True) as caught:
         module = importlib.import_module(f"peers.{who.module}")
         one_round = getattr(module, "train" if case.kind == "start" else case.kind)(case, who.how)
@@ -43,11 +44,12 @@ def main(contestant: str, key: str, threads: int) -> None:
             return
         for _ in range(1 if case.kind == "start" else WARM_ROUNDS):
             one_round()
-    answer({"peak_mib": peak_mib(), "warnings": [str(each.message) for each in caught], **about(who.library)})
+    memory = {"peak_mib": peak_mib(), "device_mib": getattr(module, "device_mib", lambda: None)()}
+    answer({**memory, "warnings": [str(each.message) for each in caught], **about(who.library)})
     for _ in sys.stdin:
         started = time.perf_counter()
         told = one_round()
-        passed = (time.perf_counter() - started) * 1e3 / case.steps
+        passed = (time.perf_counter() - started) * 1e3 / (case.steps * case.epochs)
         answer(passed if told is None else told)
 
 

@@ -93,9 +93,9 @@ def updated(name: str, params: Any, grads: Any, state: Any) -> tuple[Any, Any]:
     return jax.tree.map(moved, params, m, v, grads), {"step": step, "product": product, "m": m, "v": v}
 
 
-def train(case: Case, how: str) -> Round:
+def stepping(case: Case) -> tuple[Any, Any]:
+    """Return the compiled step, which takes and gives what it holds, and what it holds at first."""
     params, moving = network(case)
-    held = [(params, moving, start(params), jax.random.key(0))]
 
     def loss_on(params: Any, moving: Any, x: Any, y: Any, key: Any) -> Any:
         logits, moved = forward(case.variant, params, moving, x, key, training=True)
@@ -109,7 +109,13 @@ def train(case: Case, how: str) -> Round:
         params, state = updated(case.optimizer, params, grads, state)
         return (params, moved, state, key), loss
 
-    batches = _batches(case)
+    return step, (params, moving, start(params), jax.random.key(0))
+
+
+def train(case: Case, how: str) -> Round:
+    step, first = stepping(case)
+    held = [first]
+    batches = batches_of(case)
 
     def run() -> None:
         for x, y in batches:
@@ -119,7 +125,7 @@ def train(case: Case, how: str) -> Round:
     return run
 
 
-def _batches(case: Case) -> list[tuple[Any, Any]]:
+def batches_of(case: Case) -> list[tuple[Any, Any]]:
     """Return a round's batches: slicing an array of JAX's would cost each step a call."""
     x, y = work.data(case)
     starts = range(0, len(x), case.batch)
@@ -129,7 +135,7 @@ def _batches(case: Case) -> list[tuple[Any, Any]]:
 def predict(case: Case, how: str) -> Round:
     params, moving = network(case)
     step: Callable[..., Any] = jax.jit(lambda x: forward(case.variant, params, moving, x, None, training=False)[0])
-    batches = _batches(case)
+    batches = batches_of(case)
 
     def run() -> None:
         for x, _ in batches:

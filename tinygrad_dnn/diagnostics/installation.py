@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import backend, plugins, registry
+from tinygrad_dnn.backend import probing
 from tinygrad_dnn.datasets import _files
 from tinygrad_dnn.jit.native import cache
 
@@ -40,6 +41,7 @@ def examine() -> dict[str, Any]:
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "machine": {"system": platform.platform(), "cores": _cores()},
         "numpy": {"version": np.__version__, "blas": _blas()},
+        "gpu": probing.probe().report,
         "backends": {name: reason or "works" for name, reason in backend.available().items()},
         "optional": {name: _version(name) or f"not installed: {what}" for name, what in _OPTIONAL.items()},
         "plugins": {
