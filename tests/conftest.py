@@ -12,6 +12,23 @@ import pytest
 CHOSEN = os.environ.get("TINYGRAD_DNN_BACKEND")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """End at once where the chosen backend cannot be used: else every single test would say so."""
+    if CHOSEN:
+        try:
+            importlib.import_module("tinygrad_dnn").backend.get(CHOSEN)
+        except (RuntimeError, ValueError) as error:
+            pytest.exit(f"TINYGRAD_DNN_BACKEND={CHOSEN}: {error}", returncode=4)
+
+
+@pytest.fixture(autouse=True)
+def _own_faults(_global_state_stays: None) -> Iterator[None]:
+    """Wait for a GPU after each test: what it reports late would else be the failure of another one."""
+    yield
+    if CHOSEN == "cupy":
+        importlib.import_module("tinygrad_dnn").backend.get("cupy").synchronize()
+
+
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave the tests' helpers alone: --doctest-modules, meant for the package, would import each one."""
     return True if collection_path.suffix == ".py" and not collection_path.name.startswith("test_") else None

@@ -13,6 +13,8 @@ import numpy as np
 from tinygrad_dnn import autograd, ops
 from tinygrad_dnn import backend as backends
 from tinygrad_dnn.backend import Array, Backend
+from tinygrad_dnn.backend.base import memory_of
+from tinygrad_dnn.backend.element_types import FLOATING, bfloat16
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.graph import state as graph_state
 from tinygrad_dnn.operators import Operators
@@ -60,7 +62,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
         data = xp.asarray(data)  # type: ignore[union-attr]  # NumPy gives scalars for 0-d results
     out = Tensor.__new__(Tensor)
     out.data = data
-    if records and graph_state.grad_enabled and primitive.vjps and data.dtype.kind == "f":
+    if records and graph_state.grad_enabled and primitive.vjps and data.dtype.kind in FLOATING:
         out._requires_grad = True
         out._primitive = primitive
         out._inputs = inputs
@@ -95,18 +97,29 @@ def _refusal(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str
     else:
         kind = ValueError if isinstance(error, ValueError) else TypeError
     reason = str(error).strip().rstrip(".")
+    places = sorted({x.backend.name for x in inputs if isinstance(x, Tensor)})
+    if len(places) > 1:
+        reason = f"its Tensors are on {len(places)} backends; bring them to one, as by x.to({places[0]!r})"
     return kind(f"{primitive.name}({operands}{extra}) is not possible: {reason}.")
 
 
 def as_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return ``dtype`` as a NumPy dtype: floats of 16, 32, 64 bits, integers and bool.
+    """Return ``dtype`` as a NumPy dtype: floats of 16, 32, 64 bits, bfloat16, integers and bool.
 
     Raises:
         TypeError: It is no numeric type.
+        ImportError: It is bfloat16, and the package ml_dtypes is not installed.
     """
-    result = np.dtype(dtype)
-    if result.kind not in "fiub" or result.itemsize > 8:
-        raise TypeError(f"a Tensor holds floats, integers or booleans of at most 64 bits, not {result.name}.")
+    try:
+        result = np.dtype(dtype)
+    except (TypeError, ValueError) as error:
+        if isinstance(dtype, str) and dtype == "bfloat16":
+            return bfloat16()
+        raise TypeError(f"dtype must be a type of numbers, such as 'float32', not {dtype!r}.") from error
+    if (result.kind not in "fiub" or result.itemsize > 8) and result.name != "bfloat16":
+        raise TypeError(
+            f"a Tensor holds floats, integers or booleans of at most 64 bits, not {result.name}: give such a dtype."
+        )
     return result
 
 
@@ -114,7 +127,7 @@ def as_tensor(value: TensorLike, like: Tensor | None = None) -> Tensor:
     """Return ``value`` as a Tensor: itself if it is one, else a new one on the backend of ``like`` or the thread's.
 
     Python floats take the default floating-point type, integers int64, both the type of ``like`` if that is a float;
-    NumPy arrays keep their dtype.
+    arrays, of NumPy or another library, keep their dtype.
 
     Raises:
         TypeError: It is no number, array or nested list of numbers.
@@ -123,7 +136,7 @@ def as_tensor(value: TensorLike, like: Tensor | None = None) -> Tensor:
         return value
     if like is None:
         return tensor(value)
-    adapts = like.dtype.kind == "f" and backends.of(value) is None
+    adapts = like.dtype.kind in FLOATING and backends.of(value) is None and memory_of(value) is None
     return tensor(value, like.dtype if adapts else None, backend=like.backend)
 
 
@@ -133,14 +146,17 @@ def tensor(
     """Make a Tensor that holds a copy of ``data``.
 
     Args:
-        data: A number, a nested list of numbers or Tensors, a NumPy array, a Tensor, or an array of a loaded backend.
+        data: A number, a nested list of numbers or Tensors, a NumPy array, a Tensor, an array of a loaded backend, or
+            another library's array that has ``__dlpack__`` or ``__cuda_array_interface__``, as PyTorch's and JAX's
+            have; ``from_dlpack`` makes no copy of one.
         dtype: Its element type; by default Python floats become ``backend.floatx()``, Python integers int64, and
             arrays keep theirs.
         requires_grad: Whether ``backward`` shall accumulate a gradient for it.
         backend: Where it lives; by default the thread's current backend.
 
     Raises:
-        TypeError: ``data`` holds something other than numbers, or ``requires_grad`` on a dtype without gradients.
+        TypeError: ``data`` holds something other than numbers, or lies in a GPU's memory and the backend is not CuPy's;
+            or ``requires_grad`` on a dtype without gradients.
         ValueError: The nested lists are of unequal lengths.
 
     Example:
@@ -148,28 +164,85 @@ def tensor(
         Tensor([[1., 2.],
                 [3., 4.]], dtype=float32)
     """
+    target = backend or backends.current()
+    given: Any = data
     if isinstance(data, Tensor):
         if graph_state.recorder is not None:
             graph_state.recorder.copied(data)
-        host = data.backend.to_host(data.data)
-    elif (source := backends.of(data)) is not None:
-        host = source.to_host(data)
+        given = data.data
+    if (source := backends.of(given)) is None and memory_of(given) == "cuda":
+        given, source = target.from_device(given), target
+    if source is target and type(given) is target.array_type:
+        array: Array = given
+        array = array.copy()  # where it is: nothing waits
+        as_dtype(array.dtype)
+        out = Tensor._wrap(array if dtype is None else array.astype(as_dtype(dtype), copy=False))
     else:
-        try:
-            host = np.array(data)
-        except ValueError as error:
-            raise ValueError(f"a Tensor is made of nested lists of equal lengths, not of {_describe(data)}.") from error
-        if host.dtype.kind not in "fiub":
-            raise TypeError(f"a Tensor is made of numbers; {_describe(data)} is none.")
-        if host.dtype.kind == "f" and dtype is None and not isinstance(data, np.generic):
-            host = host.astype(backends.floatx())
-    if dtype is not None:
-        host = host.astype(as_dtype(dtype), copy=False)
-    as_dtype(host.dtype)
-    out = Tensor._wrap((backend or backends.current()).from_host(host))
+        host = source.to_host(given) if source is not None else _on_host(given, dtype is None)
+        if dtype is not None:
+            host = host.astype(as_dtype(dtype), copy=False)
+        as_dtype(host.dtype)
+        out = Tensor._wrap(target.from_host(host))
     if requires_grad:
         out.requires_grad_()
     return out
+
+
+def _on_host(data: Any, narrows: bool) -> np.ndarray:
+    """Return a host array, which nobody else has, of numbers, nested lists of them, or another library's array."""
+    try:
+        if memory_of(data) == "host":
+            return np.array(np.from_dlpack(data), order="C")
+    except (BufferError, RuntimeError):
+        pass  # what DLPack has no word for, the library may turn into an array of NumPy's itself
+    try:
+        host = np.array(data)
+    except ValueError as error:
+        raise ValueError(f"a Tensor is made of nested lists of equal lengths, not of {_describe(data)}.") from error
+    if host.dtype.kind not in "fiub":
+        raise TypeError(f"a Tensor is made of numbers; {_describe(data)} is none.")
+    if host.dtype.kind == "f" and narrows and not isinstance(data, np.generic):
+        host = host.astype(backends.floatx())
+    return host
+
+
+def from_dlpack(array: Any) -> Tensor:
+    """Return another library's array as a Tensor on the thread's backend, over the same memory: nothing is copied.
+
+    On CuPy that is an array in the GPU's memory, on NumPy one in the host's; one in the host's memory is copied to
+    the GPU. The two take turns on one stream, so neither has to wait. Tensors are never written on, but whoever
+    writes on the array changes the Tensor: ``td.tensor(array)`` is safe from that, by a copy.
+
+    Args:
+        array: What has ``__dlpack__`` and ``__dlpack_device__``, as the arrays of PyTorch, JAX, CuPy and NumPy, or
+            ``__cuda_array_interface__``, as Numba's.
+
+    Raises:
+        TypeError: It is no such array, its elements are no numbers that a Tensor can hold, or it lies in memory that
+            the backend does not reach.
+        BufferError: Its library does not give it away, as PyTorch a tensor that requires a gradient.
+
+    Example:
+        >>> x = np.arange(3.0)
+        >>> shared = td.from_dlpack(x)
+        >>> x[0] = 7.0
+        >>> shared
+        Tensor([7., 1., 2.], dtype=float64)
+    """
+    here = backends.current()
+    where = memory_of(array)
+    if where not in ("host", "cuda"):
+        reason = "has no __dlpack__" if where is None else "lies neither in the host's memory nor in a CUDA device's"
+        raise TypeError(f"from_dlpack: {_describe(array)} {reason}: bring it to the host, and take td.tensor.")
+    if where == "cuda":
+        taken = here.from_device(array)
+    else:
+        try:
+            taken = here.from_host(np.from_dlpack(array))
+        except RuntimeError as error:  # of an element type that NumPy does not have
+            raise TypeError(f"from_dlpack: {_describe(array)} cannot be taken: {str(error).rstrip('.')}.") from error
+    as_dtype(taken.dtype)
+    return Tensor._wrap(taken)
 
 
 def _describe(value: object) -> str:
@@ -185,7 +258,8 @@ class Tensor(Operators):
     operators, which use it) binds a Tensor to a new value, and a backward pass that would need the old one is an error.
 
     Attributes:
-        data: The backend's array; read it, do not write on it.
+        data: The backend's array; read it, do not write on it: ``assign`` gives a Tensor another value. A program that
+            has a copy of it lets NumPy refuse what is written there, where it can.
         requires_grad: Whether gradients flow to it.
         grad: What ``backward`` accumulated, a Tensor of the same shape, or None.
 
@@ -207,6 +281,8 @@ class Tensor(Operators):
     _attributes: dict[str, Any] | None = None
     _serial: int = 0
     _assigned: int = 0
+    # What a layer's weight is computed with in, where that is narrower than its own type: float16 or bfloat16.
+    _autocast: np.dtype[Any] | None = None
     # Where it was computed, while ``debug_nans`` looks on.
     _place: Any = None
 
@@ -335,9 +411,57 @@ class Tensor(Operators):
         return format(self.item(), spec) if spec else repr(self)
 
     def to(self, backend: str) -> Tensor:
-        """Return it on the named backend, without its history; itself if it is there already."""
-        target = backends.get(backend)
-        return self if self.backend is target else Tensor._wrap(target.from_host(self.numpy()))
+        """Return it on the named backend, without its history; itself if it is there already.
+
+        Args:
+            backend: "numpy", "cupy" or "strict"; "cupy:1" is the second GPU.
+
+        Raises:
+            ValueError: No backend has that name, or it has no such device.
+            RuntimeError: Its library cannot be used here.
+        """
+        array = backends.moved(self.data, *backends.placed(backend))
+        if array is self.data:
+            return self
+        if graph_state.recorder is not None:
+            graph_state.recorder.read(self)
+        return Tensor._wrap(array)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()  # type: ignore[no-any-return]
+
+    def __dlpack__(self, *, max_version: tuple[int, int] | None = None, **options: Any) -> Any:
+        """Give another library its array, for reading: ``torch.from_dlpack(x)`` and the like call this.
+
+        Args:
+            max_version: The version of DLPack that the other library knows; from 1.0 on it is told not to write.
+            **options: As the array's own library takes them: ``stream``, on which the other one will read; ``copy``;
+                ``dl_device``.
+
+        Raises:
+            BufferError: It requires a gradient, which the other library would not know of.
+        """
+        if self.requires_grad:
+            raise BufferError("a Tensor that requires a gradient is not given away: give x.detach().")
+        if graph_state.recorder is not None:
+            graph_state.recorder.read(self)
+        array = self.data
+        if max_version is not None:
+            options["max_version"] = max_version
+            if isinstance(array, np.ndarray) and max_version >= (1, 0) and not options.get("copy"):
+                array = array.view()
+                array.flags.writeable = False
+        return array.__dlpack__(**options)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Where its array lies on a GPU; without it, as on the host, it is no such array.
+
+        With a gradient it has none either: CuPy would compute with the array alone, and the gradient be lost.
+        """
+        if self.requires_grad:
+            raise AttributeError("a Tensor that requires a gradient has no __cuda_array_interface__: take x.detach().")
+        return self.data.__cuda_array_interface__  # type: ignore[no-any-return]
 
     def detach(self) -> Tensor:
         """Return a Tensor of the same value through which no gradient flows."""
@@ -375,7 +499,7 @@ class Tensor(Operators):
             TypeError: Its dtype has no gradients.
             ValueError: It is not a leaf.
         """
-        if requires_grad and self.dtype.kind != "f":
+        if requires_grad and self.dtype.kind not in FLOATING:
             raise TypeError(f"only floating-point Tensors have gradients, this one is {self.dtype.name}.")
         if not self.is_leaf:
             raise ValueError("requires_grad is set on leaves; this Tensor was computed: use .detach() first.")
@@ -451,3 +575,21 @@ class Variable(Tensor):
         self.path = name
         self.regularizer: Callable[[Tensor], Tensor] | None = None
         self.constraint: Callable[[Tensor], Tensor] | None = None
+
+    def assign_add(self, value: TensorLike) -> Tensor:
+        """Bind this Variable to its value and another one added to it; return it.
+
+        Example:
+            >>> td.Variable(1.0).assign_add(2.0)
+            Variable(3., dtype=float32)
+        """
+        return self.assign(self + value)
+
+    def assign_sub(self, value: TensorLike) -> Tensor:
+        """Bind this Variable to its value less another one; return it.
+
+        Example:
+            >>> td.Variable(1.0).assign_sub(2.0)
+            Variable(-1., dtype=float32)
+        """
+        return self.assign(self - value)

@@ -77,6 +77,7 @@ ALLOCATES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "matmul out is an operand": lambda xp, x, y: xp.matmul(x, y, out=y),
     "matmul of a strided operand": lambda xp, x, y: xp.matmul(x[::2, ::2], x[:2, :2], out=SMALL),
     "batched matmul of a transpose": lambda xp, x, y: xp.matmul(x.T[None], x[None], out=y[None]),
+    "scatter_add by index arrays": lambda xp, x, y: xp.scatter_add(x, STATE, 1.0),
     "scatter_add of another dtype": lambda xp, x, y: xp.scatter_add(x, (slice(None), 0), WIDE[0, 0]),
     "several index arrays": lambda xp, x, y: operator.setitem(x, (STATE, STATE), 1.0),
     "uniform": lambda xp, x, y: xp.uniform(STATE, (3,), np.dtype(np.float32)),

@@ -217,6 +217,45 @@ def test_out_takes_the_result(device: Any) -> None:
         device.add(x, 1, out=device.zeros((3, 3), dtype=np.float32))
 
 
+def test_out_is_of_the_results_shape(device: Any) -> None:
+    """NumPy broadcasts a result into a larger out; CuPy does not."""
+    x = device.from_host(host(3))
+    for call in (
+        lambda out: device.add(x, 1, out=out),
+        lambda out: device.add(1, x, out),
+        lambda out: device.sum(out, axis=0, out=out),
+        lambda out: device.max(x, axis=0, keepdims=True, out=out),
+    ):
+        with pytest.raises(ValueError, match=r"shape|mismatch|wrong number of dimensions"):
+            call(device.zeros((2, 3), dtype=np.float32))
+
+
+def test_what_the_host_must_know_is_no_device_array(xp: StrictBackend) -> None:
+    x, two = xp.ones((2, 3)), xp.asarray(2)
+    calls = (lambda: xp.repeat(x, two), lambda: xp.sum(x, axis=two), lambda: xp.roll(x, two, 0), lambda: xp.ones(two))
+    for call in calls:
+        with pytest.raises(TypeError, match="is known to the host"):
+            call()
+    np.testing.assert_array_equal(xp.to_host(xp.full((2,), two)), [2, 2])
+
+
+def test_integer_powers_are_cupys(device: Any) -> None:
+    """NumPy refuses negative ones; CuPy cannot look before it computes."""
+    x = device.from_host(np.array([-2, -1, 0, 1, 2]))
+    negative = device.from_host(np.array([-3, -3, -1, -1, -2]))
+    for powers in (x**negative, device.power(x, negative)):
+        np.testing.assert_array_equal(device.to_host(powers), [0, -1, 0, 1, 0])
+    np.testing.assert_array_equal(device.to_host(device.power(x, -2)), [0, 1, 0, 1, 0])
+    np.testing.assert_array_equal(device.to_host(2 ** device.from_host(np.array([-1, 3]))), [0, 8])
+    np.testing.assert_array_equal(device.to_host(x**3), [-8, -1, 0, 1, 8])
+    with np.errstate(divide="ignore"):
+        np.testing.assert_array_equal(device.to_host(device.from_host(host(3)) ** -1), [np.inf, 1, 0.5])
+    small = device.power(device.from_host(np.array([2, 3], np.int8)), -1)
+    assert small.dtype == np.int8
+    x **= negative
+    np.testing.assert_array_equal(device.to_host(x), [0, -1, 0, 1, 0])
+
+
 def test_matmul_wants_what_cupys_wants(device: Any) -> None:
     x = device.ones((2, 3))
     for bad in (device.ones((2, 3)), device.asarray(1.0)):

@@ -1,7 +1,8 @@
-"""Choosing a backend: as a statement, as a block, by the environment, per thread; and what fails is remembered."""
+"""Choosing a backend and a device: as a statement, as a block, by the environment, per thread; their memory."""
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 import tinygrad_dnn.backend as backends
+from tinygrad_dnn.backend import numpy as numpy_backend
 from tinygrad_dnn.backend.cupy import CupyBackend
+from tinygrad_dnn.backend.numpy import NumpyBackend
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -148,7 +151,10 @@ def test_a_failure_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(CupyBackend, "__init__", broken)
     for _ in range(3):
-        with pytest.raises(RuntimeError, match=r"OSError: libcuda\.so\.1: cannot open shared object file"):
+        with pytest.raises(
+            RuntimeError,
+            match=r"\(OSError: libcuda\.so\.1: cannot open shared object file\): `tinygrad-dnn doctor` tells",
+        ):
             backends.get("cupy")
     assert len(attempts) == 1
 
@@ -165,3 +171,155 @@ def test_floatx_belongs_to_the_thread() -> None:
     for dtype in ("float16", "int32", "double"):
         with pytest.raises(ValueError, match="set_floatx takes 'float32' or 'float64'"):
             backends.set_floatx(dtype)
+
+
+# -- devices and memory ------------------------------------------------------------------------------------------------
+
+
+class Several(NumpyBackend):
+    """A backend of three devices."""
+
+    name = "several"
+
+    def __init__(self) -> None:
+        self.chosen = 0
+        self.log: list[int] = []
+
+    def device_count(self) -> int:
+        return 3
+
+    def current_device(self) -> int:
+        return self.chosen
+
+    def choose_device(self, number: int) -> None:
+        self.chosen = number
+
+    def device_of(self, array: Any) -> int:
+        return int(array.ravel()[0])
+
+    def from_host(self, array: np.ndarray) -> Any:
+        self.log.append(self.chosen)
+        return array
+
+
+@pytest.fixture
+def several(monkeypatch: pytest.MonkeyPatch, forgetful: None) -> Several:
+    """Let there be a backend of three devices, and this thread use it."""
+    backend = Several()
+    monkeypatch.setitem(backends._loaded, "several", backend)
+    monkeypatch.setattr(backends._state, "backend", backend)
+    return backend
+
+
+def test_device_as_a_block_and_as_a_statement(several: Several) -> None:
+    with backends.device(2) as number:
+        assert (number, several.chosen) == (2, 2)
+        with backends.device(1):
+            assert several.chosen == 1
+        assert several.chosen == 2
+    assert several.chosen == 0
+    with pytest.raises(ZeroDivisionError), backends.device(1):
+        raise ZeroDivisionError
+    assert several.chosen == 0
+    backends.device(np.int64(2))
+    assert several.chosen == 2
+    made = backends.device(1)
+    backends.device(0)
+    with made:
+        assert several.chosen == 1
+    assert several.chosen == 0
+
+
+def test_a_device_block_ends_on_the_backend_it_began_on(several: Several) -> None:
+    with backends.device(2):
+        backends.use("numpy")
+    assert several.chosen == 0
+
+
+@pytest.mark.parametrize("number", [3, -1, 1.0, True, "1", None])
+def test_there_is_no_such_device(several: Several, number: Any) -> None:
+    with pytest.raises(ValueError, match=r"^backend 'several' has the devices 0 to 2, and none is numbered "):
+        backends.device(number)
+    assert several.chosen == 0
+
+
+@pytest.mark.parametrize("name", ["numpy", "strict"])
+def test_one_device(name: str) -> None:
+    with backends.use(name), backends.device(0) as number:
+        assert number == backends.current().current_device() == backends.current().device_of(backends.current().ones(1))
+        with pytest.raises(ValueError, match=rf"^backend '{name}' has the device 0 alone, and none is numbered 1\.$"):
+            backends.device(1)
+
+
+def test_places_are_backends_and_devices(several: Several) -> None:
+    assert backends.placed("several") == (several, None)
+    assert backends.placed("several:2") == (several, 2)
+    for where, message in {
+        "several:3": "none is numbered 3",
+        "several:-1": "none is numbered '-1'",
+        "several:": "none is numbered ''",
+        "numpy:1": "'numpy' has the device 0 alone",
+        "cuda:0": "unknown backend 'cuda'",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            backends.placed(where)
+
+
+def test_moved_between_backends_and_devices(several: Several, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.array([1])
+    monkeypatch.setitem(backends._by_array_type, np.ndarray, several)
+    assert backends.moved(array, several) is array
+    assert backends.moved(array, several, 1) is array
+    assert backends.moved(array, several, 2) is not array
+    there = backends.get("strict").from_host(array)
+    backends.moved(there, several, 2)
+    backends.moved(there, several)
+    assert several.log == [2, 0], "made on the device that is named, else on the thread's"
+    assert several.chosen == 0
+
+    def full(array: np.ndarray) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(several, "from_host", full)
+    with pytest.raises(MemoryError):
+        backends.moved(there, several, 2)
+    assert several.chosen == 0
+
+
+def test_memory_of_numpy_is_the_process() -> None:
+    memory = backends.memory("numpy")
+    assert memory.used is None
+    if sys.platform == "linux":
+        assert 10**7 < memory.held <= memory.total  # type: ignore[operator]
+        assert 10**7 < memory.peak <= memory.total  # type: ignore[operator]
+        assert 0 < memory.free < memory.total  # type: ignore[operator]
+        kept = np.ones(10**7)
+        assert backends.memory("numpy").held - memory.held > 7 * 10**7  # type: ignore[operator]
+        del kept
+    backends.free_memory("numpy")
+
+
+def test_memory_where_the_system_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numpy_backend, "Path", lambda name: Path("no such file"))
+    monkeypatch.setattr(os, "sysconf", lambda name: int("undefined"))
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert set(backends.memory("numpy")) == {None}
+
+
+def test_memory_of_the_double_is_what_its_arrays_hold() -> None:
+    with backends.use("strict"):
+        gc.collect()  # what other tests have left is not to be freed in between
+        backends.free_memory()
+        before = backends.memory()
+        x = backends.current().zeros((10, 10), dtype="float32")
+        y = x[2:]
+        assert backends.memory().used - before.used == 400  # type: ignore[operator]
+        del x
+        assert backends.memory().used - before.used == 400, "a view holds it"  # type: ignore[operator]
+        del y
+        after = backends.memory()
+        assert (after.used, after.held, after.peak) == (before.used, before.used, before.used + 400)  # type: ignore[operator]
+        backends.free_memory()
+        assert backends.memory().peak == before.used
+        with pytest.raises(ValueError, match="unknown backend 'cuda'"):
+            backends.memory("cuda")

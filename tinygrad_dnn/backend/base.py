@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dnn.backend.devices import Device
+
 Array = Any
 """An array of whichever library the backend stands for; no common base class exists that a type checker could use."""
+
+
+class Memory(NamedTuple):
+    """How much memory a backend has, in bytes; None where nobody can say.
+
+    Attributes:
+        used: What arrays hold now.
+        held: What was taken from the system or the device for arrays, used or waiting to be used again.
+        peak: The most that ``held`` has been: on a device since the last ``free_memory``, else since the process began.
+        free: What the system or the device still has to give.
+        total: What it has in all.
+
+    Example:
+        >>> memory = td.backend.memory("strict")
+        >>> memory.used <= memory.held <= memory.peak
+        True
+    """
+
+    used: int | None
+    held: int | None
+    peak: int | None
+    free: int | None
+    total: int | None
 
 
 class Backend(ABC):
@@ -29,6 +55,15 @@ class Backend(ABC):
     @abstractmethod
     def from_host(self, array: np.ndarray) -> Array:
         """Return ``array`` as an array of this backend; it may share the host array's memory."""
+
+    def send(self, array: np.ndarray) -> Callable[[], Array]:
+        """Begin to bring ``array`` over, beside what the device is doing; return what gives the array where it is due.
+
+        The caller may write on ``array`` at once. Nothing waits for the device, unless so many are under way that the
+        host's memory would fill with them.
+        """
+        brought = self.from_host(array)
+        return lambda: brought
 
     @abstractmethod
     def to_host(self, array: Array) -> np.ndarray:
@@ -55,9 +90,80 @@ class Backend(ABC):
     def synchronize(self) -> None:
         """Wait until everything asked of the device is done."""
 
+    # -- devices and their memory ----------------------------------------------------------------------------------
+
+    def device_count(self) -> int:
+        """Return how many devices there are; they are numbered from 0."""
+        return 1
+
+    def current_device(self) -> int:
+        """Return the number of the device on which this thread makes arrays."""
+        return 0
+
+    @abstractmethod
+    def choose_device(self, number: int) -> None:
+        """Let this thread make its arrays on another device from now on; the number is one of those there are."""
+
+    def device_of(self, array: Array) -> int:
+        """Return the number of the device on which an array of this backend lies."""
+        return 0
+
+    @property
+    def device(self) -> Device | None:
+        """What compiled programs run on, this thread's current device; None where they run on the host."""
+        return None
+
+    @abstractmethod
+    def memory(self) -> Memory:
+        """Return how much memory there is on this thread's device, and how much of it arrays have."""
+
+    @abstractmethod
+    def free_memory(self) -> None:
+        """Give back to the system or the device what is held and not used."""
+
+    # -- arrays of other libraries ---------------------------------------------------------------------------------
+
+    def from_device(self, foreign: Any) -> Array:
+        """Return an array of another library, which lies in a GPU's memory, as one of this backend, without a copy.
+
+        Args:
+            foreign: What has ``__dlpack__`` and ``__dlpack_device__``, or ``__cuda_array_interface__``.
+
+        Raises:
+            TypeError: This backend does not reach that memory.
+            BufferError: The other library does not give the array away.
+        """
+        raise TypeError(
+            f"a {type(foreign).__module__}.{type(foreign).__qualname__} lies in a GPU's memory, which backend "
+            f"{self.name!r} does not reach: choose td.backend.use('cupy'), or bring it to the host first, as "
+            "PyTorch's .cpu() does"
+        )
+
     def products_of(self, multiplications: int) -> contextlib.AbstractContextManager[object]:
         """Return a context suited to matrix products of at most so many scalar multiplications each."""
         return contextlib.nullcontext()
+
+
+HOST = (1, 3, 11)
+"""What ``__dlpack_device__`` calls the host's memory (DLPack 1.1): ``kDLCPU``, ``kDLCUDAHost`` and ``kDLROCMHost``."""
+
+CUDA = (2, 13)
+"""What it calls a CUDA device's: ``kDLCUDA``, and ``kDLCUDAManaged``, which the host reaches too."""
+
+
+def memory_of(foreign: Any) -> str | None:
+    """Return where an array of another library lies: "host", "cuda", "elsewhere"; None for what is no such array.
+
+    Example:
+        >>> td.backend.base.memory_of(np.zeros(2)), td.backend.base.memory_of([0.0, 0.0])
+        ('host', None)
+    """
+    kind = type(foreign)
+    if hasattr(kind, "__dlpack_device__") and hasattr(kind, "__dlpack__"):
+        device = int(foreign.__dlpack_device__()[0])
+        return "host" if device in HOST else "cuda" if device in CUDA else "elsewhere"
+    # Looked up on the object: PyTorch's property of the class raises on a tensor of the host's.
+    return "cuda" if hasattr(foreign, "__cuda_array_interface__") else None
 
 
 def philox_uniform(state: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dnn.backend.base import Array, Backend
+from tinygrad_dnn.backend.base import Array, Backend, Memory
+from tinygrad_dnn.backend.cuda import CudaDevice, current_device
 
 __all__ = ["CupyBackend"]
 
@@ -73,11 +74,44 @@ extern "C" __global__ void philox_uniform_float64(const long long* state, double
 """
 
 
+# What goes to one place is added by one thread, in order, as NumPy does it: atomic additions would round otherwise in
+# every run. The order is that of a stable sort by places.
+SCATTER_SOURCE = r"""
+template <typename T>
+__device__ void scatter_add(
+    const long long* order, const long long* places, const T* values, T* target, long long count)
+{
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    long long place = places[order[i]];
+    if (i > 0 && places[order[i - 1]] == place) return;
+    T total = target[place];
+    for (; i < count && places[order[i]] == place; ++i) total += values[order[i]];
+    target[place] = total;
+}
+
+extern "C" __global__ void scatter_add_float32(
+    const long long* order, const long long* places, const float* values, float* target, long long count)
+{
+    scatter_add(order, places, values, target, count);
+}
+
+extern "C" __global__ void scatter_add_float64(
+    const long long* order, const long long* places, const double* values, double* target, long long count)
+{
+    scatter_add(order, places, values, target, count);
+}
+"""
+
+
 class CupyBackend(Backend):
     """CuPy's own functions, of version 14 or later.
 
-    Written from CuPy's documentation and source, and not yet run on a GPU: the tests emulate the random kernel and
-    put a stand-in in the place of CuPy; everything above this class is tested on the strict double.
+    Written from CuPy's documentation and source, and not yet run on a GPU: the tests compile its kernels for the host
+    and by NVRTC, look up in CuPy all that is asked of it, and put a stand-in in CuPy's place; everything above this
+    class is tested on the strict double.
+
+    Sums do not depend on chance: what is added to one place is added in order, and not by atomic additions of floats.
 
     Raises:
         ImportError: CuPy is not installed, or does not find its CUDA libraries.
@@ -104,9 +138,10 @@ class CupyBackend(Backend):
         if not devices:
             raise RuntimeError(f"CuPy {version} is installed but the driver shows no NVIDIA GPU")
         self.array_type = cupy.ndarray
-        self._scatter_add = importlib.import_module("cupyx").scatter_add
+        self._add_atomically = importlib.import_module("cupyx").scatter_add
         names = ("float32", "float64")  # compiled at the first call
         self._philox = {name: cupy.RawKernel(PHILOX_SOURCE, f"philox_uniform_{name}") for name in names}
+        self._scatter = {name: cupy.RawKernel(SCATTER_SOURCE, f"scatter_add_{name}") for name in names}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -124,7 +159,23 @@ class CupyBackend(Backend):
         return host
 
     def scatter_add(self, target: Array, index: Any, values: Array) -> Array:
-        self._scatter_add(target, index, values)
+        if target.dtype.kind not in "fV":  # whose sums do not depend on the order; "V" is bfloat16
+            self._add_atomically(target, index, values)
+            return target
+        parts = index if isinstance(index, tuple) else (index,)
+        if not any(isinstance(part, self.array_type) for part in parts):
+            view = target[index]  # which has each place once
+            view += values
+            return target
+        cupy, dtype = self._cupy, np.dtype(np.float64 if target.dtype.itemsize == 8 else np.float32)
+        places = cupy.arange(target.size).reshape(target.shape)[index]
+        given = cupy.broadcast_to(cupy.asarray(values, dtype), places.shape)
+        flat, sums = places.ravel(), cupy.ascontiguousarray(target, dtype)
+        if flat.size:
+            arguments = (cupy.argsort(flat), flat, cupy.ascontiguousarray(given), sums, np.int64(flat.size))
+            self._scatter[dtype.name]((-(-flat.size // _THREADS),), (_THREADS,), arguments)
+        if sums is not target:
+            target[...] = sums
         return target
 
     def uniform(self, state: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -144,5 +195,69 @@ class CupyBackend(Backend):
         # Imported when first needed: cupyx.scipy is large. Its erf has no float16 of its own and answers in float32.
         return importlib.import_module("cupyx.scipy.special").erf(x).astype(x.dtype, copy=False)
 
+    def remainder(self, x: Array, y: Array) -> Array:
+        """Return what the division leaves, with the divisor's sign and exact, as NumPy's is."""
+        if not _is_floating(x, y):
+            return self._cupy.remainder(x, y)
+        # CuPy's own is x - floor(x / y) * y: it rounds where x is many times y, and is NaN where y is infinite.
+        rest = self._cupy.fmod(x, y)
+        return self._cupy.where(_is_of_other_sign(rest, y), rest + y, rest)
+
+    def floor_divide(self, x: Array, y: Array) -> Array:
+        """Return the greatest integer not above the exact quotient, as NumPy's is."""
+        if not _is_floating(x, y):
+            return self._cupy.floor_divide(x, y)
+        # For the same reason: what falls just short of an integer must not round to it.
+        rest = self._cupy.fmod(x, y)
+        whole = self._cupy.rint((x - rest) / y) - _is_of_other_sign(rest, y)
+        return self._cupy.where(self._cupy.equal(y, 0), self._cupy.divide(x, y), whole)
+
     def synchronize(self) -> None:
         self._cupy.cuda.runtime.deviceSynchronize()
+
+    # -- devices and their memory ----------------------------------------------------------------------------------
+
+    def device_count(self) -> int:
+        return int(self._cupy.cuda.runtime.getDeviceCount())
+
+    def current_device(self) -> int:
+        return int(self._cupy.cuda.runtime.getDevice())
+
+    @property
+    def device(self) -> CudaDevice:
+        return current_device(self._cupy)
+
+    def choose_device(self, number: int) -> None:
+        self._cupy.cuda.Device(number).use()  # CUDA keeps one for each thread
+
+    def device_of(self, array: Array) -> int:
+        return int(array.device.id)
+
+    def memory(self) -> Memory:
+        """Return what CuPy's pool for this thread's device says of itself, and CUDA of the device."""
+        pool = self._cupy.get_default_memory_pool()
+        free, total = self._cupy.cuda.Device().mem_info
+        held = int(pool.total_bytes())
+        # The pool keeps what it once took until free_memory, or until the device has no more to give.
+        return Memory(int(pool.used_bytes()), held, held, int(free), int(total))
+
+    def free_memory(self) -> None:
+        """Give back what the pools hold unused, on this thread's device and of the host's page-locked memory."""
+        self._cupy.get_default_memory_pool().free_all_blocks()
+        self._cupy.get_default_pinned_memory_pool().free_all_blocks()
+
+    # -- arrays of other libraries ---------------------------------------------------------------------------------
+
+    def from_device(self, foreign: Any) -> Array:
+        # from_dlpack gives the other library this thread's stream, and so nothing is read before it is computed.
+        if hasattr(foreign, "__dlpack_device__"):
+            return self._cupy.from_dlpack(foreign)
+        return self._cupy.asarray(foreign)
+
+
+def _is_floating(*operands: Any) -> bool:
+    return any(isinstance(x, float) or (hasattr(x, "dtype") and x.dtype.kind in "fV") for x in operands)
+
+
+def _is_of_other_sign(rest: Array, y: Array) -> Array:
+    return (rest != 0) & ((rest < 0) != (y < 0))

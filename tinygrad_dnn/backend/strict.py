@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn.backend import special
-from tinygrad_dnn.backend.base import Array, Backend, philox_uniform
+from tinygrad_dnn.backend.base import Array, Backend, Memory, philox_uniform
 from tinygrad_dnn.backend.numpy import NumpyBackend
 from tinygrad_dnn.backend.strict_array import StrictArray, array_data, fresh, operand_data
 from tinygrad_dnn.backend.strict_functions import SPECIAL, checked, elementwise
-from tinygrad_dnn.backend.strict_memory import converted, device, seed_of, supported, varied
+from tinygrad_dnn.backend.strict_memory import converted, device, pool, seed_of, supported, varied
 from tinygrad_dnn.backend.strict_table import CONSTANTS, SIGNATURES, UFUNCS
 
 __all__ = ["StrictArray", "StrictBackend"]
@@ -133,6 +133,8 @@ class StrictBackend(Backend):
         places, by_arrays = target._index(index)
         if by_arrays and data.dtype.char not in _ADDED_ATOMICALLY:
             raise TypeError(f"scatter_add does not add to {data.dtype}: CuPy has no atomic addition for it")
+        if by_arrays and data.dtype.kind == "f":
+            device.refuse("scatter_add sorted the indices, to add in their order,", "allocation")
         new = operand_data("scatter_add", values)
         if isinstance(new, np.ndarray) and new.dtype != data.dtype:
             device.refuse("scatter_add copied the values for their dtype", "allocation")
@@ -156,3 +158,14 @@ class StrictBackend(Backend):
     def synchronize(self) -> None:
         """Count a wait; the pretended device is never behind."""
         device.wait("synchronize")
+
+    def choose_device(self, number: int) -> None:
+        """The pretended device is the only one."""
+
+    def memory(self) -> Memory:
+        """Return how much its arrays hold, and the most that they held since the last ``free_memory``."""
+        return Memory(pool.used, pool.used, pool.peak, None, None)
+
+    def free_memory(self) -> None:
+        """Begin to count the peak anew; it keeps no memory that is not used."""
+        pool.restart()

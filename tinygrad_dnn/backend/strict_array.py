@@ -60,6 +60,12 @@ class StrictArray:
     def __reduce__(self) -> Any:
         raise TypeError("a device array is not pickled: take backend.to_host(array)")
 
+    def __dlpack_device__(self) -> tuple[int, int]:
+        raise BufferError("the strict double has no device whose memory it could share: take backend.to_host(array)")
+
+    def __dlpack__(self, **options: Any) -> Any:
+        raise BufferError("the strict double has no device whose memory it could share: take backend.to_host(array)")
+
     def item(self) -> Any:
         """Return the only element as a Python number; the host waits for the device."""
         device.wait("item()")

@@ -36,6 +36,7 @@ class _Signature(NamedTuple):
     arrays: int
     sequence: bool
     by_place: int
+    names: tuple[str, ...]
     keywords: frozenset[str]
 
     @classmethod
@@ -46,13 +47,15 @@ class _Signature(NamedTuple):
         by_keyword_only = len(tokens) - tokens.index("*") - 1 if "*" in tokens else 0
         by_place_only = tokens.index("/") - arrays if "/" in tokens else 0
         sequence = "S" in tokens
-        return cls(arrays, sequence, arrays + sequence + len(names) - by_keyword_only, frozenset(names[by_place_only:]))
+        by_place = arrays + sequence + len(names) - by_keyword_only
+        return cls(arrays, sequence, by_place, tuple(names), frozenset(names[by_place_only:]))
 
 
 def elementwise(name: str, ufunc: np.ufunc) -> Callable[..., StrictArray]:
     """Return a ufunc as CuPy has it: of device arrays and Python numbers, with out, dtype and casting, no where."""
     seed = seed_of(name)
     inputs = ufunc.nin
+    compute: Callable[..., Any] = integral_power if ufunc is np.power else ufunc
 
     def call(*args: Any, out: Any = None, **options: Any) -> StrictArray:
         if len(args) != inputs:
@@ -75,17 +78,45 @@ def elementwise(name: str, ufunc: np.ufunc) -> Callable[..., StrictArray]:
             values.append(x)
         if out is None:
             if widest is None:
-                return fresh(ufunc(*values, **options))
+                return fresh(compute(*values, **options))
             order = "C" if widest.size > VARIED_SIZE else layout(seed, widest.shape)
-            return fresh(ufunc(*values, order=order, **options))
+            return fresh(compute(*values, order=order, **options))
         target = array_data(f"out of {name}", out)
+        check_out(name, target, np.broadcast_shapes(*(x.shape for x in values if isinstance(x, np.ndarray))))
         if device.capturing and any(x is not out and overlap(x, target) for x in args):
             device.refuse(f"{name} copied an operand that overlaps out", "allocation")
-        ufunc(*values, out=target, **options)
+        compute(*values, out=target, **options)
         return out  # type: ignore[no-any-return]
 
     call.__name__ = name
     return call
+
+
+def check_out(name: str, target: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse an ``out`` of another shape than the result's, into which NumPy would broadcast it.
+
+    CuPy 14.2 says "Out shape is mismatched" (``_get_out_args_from_optionals`` of cupy/_core/_kernel.pyx), of
+    ufuncs and reductions alike.
+    """
+    if target.shape != shape:
+        raise ValueError(f"{name} of the strict backend was given out of shape {target.shape} for a result of {shape}")
+
+
+def integral_power(x: Any, y: Any, out: np.ndarray | None = None, **options: Any) -> Any:
+    """Return powers as CuPy 14.2 has them: an integer to a negative integer power is 1, -1 or 0, and no error.
+
+    See ``integral_power`` of cupy/_core/_routines_math.pyx.
+    """
+    base, exponent = np.asarray(x), np.asarray(y)
+    if base.dtype.kind not in "iu" or exponent.dtype.kind != "i" or not (exponent < 0).any():
+        return np.power(x, y, out=out, **options)
+    inverse = np.where(base == -1, 1 - 2 * (exponent & 1), base == 1)
+    powers = np.where(exponent < 0, inverse, np.power(x, abs(y)))
+    result = np.array(powers, np.result_type(x, y), order=options.get("order", "K"))
+    if out is None:
+        return result
+    out[...] = result
+    return out
 
 
 def overlap(x: Any, target: np.ndarray) -> bool:
@@ -111,9 +142,18 @@ def checked(name: str) -> Callable[..., Any]:
         data: list[Any] = [array_data(name, x) for x in sources]
         if varies:
             data = [settled(x) for x in data]
-        rest = [_argument(name, x) for x in args[signature.arrays + signature.sequence :]]
+        rest = [
+            _argument(name, key, x)
+            for key, x in zip(signature.names, args[signature.arrays + signature.sequence :], strict=False)
+        ]
         out = options.get("out")
-        options = {key: _argument(f"{key} of {name}", value) for key, value in options.items()}
+        options = {key: _argument(name, key, value) for key, value in options.items()}
+        if isinstance(out, StrictArray) and not signature.sequence:
+            options.pop("out")
+            result = np.asarray(function(*data, *rest, **options))
+            check_out(name, out._data, result.shape)
+            np.copyto(out._data, result, casting="same_kind")
+            return out
         result = function(data, *rest, **options) if signature.sequence else function(*data, *rest, **options)
         if isinstance(out, StrictArray):
             return out
@@ -126,9 +166,12 @@ def checked(name: str) -> Callable[..., Any]:
     return call
 
 
-def _argument(name: str, value: Any) -> Any:
+def _argument(function: str, key: str, value: Any) -> Any:
     """Return an argument that is no operand: a shape, an axis, a dtype, a number."""
+    name = f"{key} of {function}"
     if type(value) is StrictArray:
+        if key not in ("out", "fill_value"):
+            raise TypeError(f"{name}, in the strict backend, is known to the host: to look into an array is to wait")
         return value._data
     if isinstance(value, np.ndarray) or (isinstance(value, np.generic) and not isinstance(value, np.integer)):
         raise refusal(name, value)

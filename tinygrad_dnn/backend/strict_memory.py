@@ -50,8 +50,37 @@ def _poison(code: str) -> Any:
     return True if dtype.kind == "b" else int.from_bytes(b"\xa5" * dtype.itemsize, "little", signed=dtype.kind == "i")
 
 
-POISON = {code: _poison(code) for code in DTYPES}
+POISON = {code: _poison(code) for code in DTYPES} | {"E": np.nan}
 """What fills memory that was never written or is freed: NaN, or the byte A5 repeated."""
+
+
+class Pool:
+    """How many bytes the buffers of all threads have, and the most that they had.
+
+    Attributes:
+        used: The bytes of the buffers that there are.
+        peak: The most that ``used`` has been since ``restart``.
+    """
+
+    def __init__(self) -> None:
+        # A buffer may be freed by a garbage collection that begins while this thread counts another one.
+        self._lock = threading.RLock()
+        self.used = 0
+        self.peak = 0
+
+    def count(self, nbytes: int) -> None:
+        """Count a buffer that is made, or a negative number for one that is freed."""
+        with self._lock:
+            self.used += nbytes
+            self.peak = max(self.peak, self.used)
+
+    def restart(self) -> None:
+        """Begin to count the peak anew."""
+        with self._lock:
+            self.peak = self.used
+
+
+pool = Pool()
 
 
 class Buffer:
@@ -65,9 +94,11 @@ class Buffer:
     def __init__(self, owner: np.ndarray) -> None:
         self.owner = owner
         self.root = root_of(owner)
+        pool.count(owner.nbytes)
 
-    def __del__(self, poison: dict[str, Any] = POISON) -> None:
+    def __del__(self, poison: dict[str, Any] = POISON, pool: Pool = pool) -> None:
         self.owner.fill(poison[self.owner.dtype.char])
+        pool.count(-self.owner.nbytes)
 
 
 def root_of(array: Any) -> Any:
@@ -105,7 +136,7 @@ def seed_of(name: str) -> int:
 def supported(dtype: Any) -> np.dtype[Any]:
     """Return ``dtype`` as an object and in the machine's byte order, if device arrays can have it."""
     found: np.dtype[Any] = np.dtype(dtype)
-    if found.char not in DTYPES:
+    if found.char not in DTYPES and found.name != "bfloat16":
         raise TypeError(f"the strict backend has no arrays of {found}: take a float, an integer or bool")
     return found.newbyteorder("=")
 

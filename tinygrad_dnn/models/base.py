@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from tinygrad_dnn import nested
 from tinygrad_dnn.layers import Layer
 from tinygrad_dnn.layers.arguments import is_shape
 from tinygrad_dnn.layers.base import Shape
+from tinygrad_dnn.layers.moving import move
 from tinygrad_dnn.layers.symbolic import widest_float
 from tinygrad_dnn.models.graph import LayerGraph
 from tinygrad_dnn.models.summary import print_summary
@@ -61,8 +62,10 @@ class Model(Trainer):
         super().__init__(**kwargs)
         if inputs is not None or outputs is not None:
             graph = self._graph = LayerGraph(inputs, outputs, self.name)
-            if kwargs.get("dtype") is None:
-                self.dtype = widest_float(graph.inputs) or self.dtype
+            widest = widest_float(graph.inputs) if kwargs.get("dtype") is None else None
+            if widest is not None and self.compute_dtype == self.dtype:
+                self._take(widest)
+            self.input_dtype = widest or self.dtype
             self._span(graph.input, graph.output)
             self._graph_layers = graph.layers
             self._mark_built(self.input_shape)
@@ -171,6 +174,33 @@ class Model(Trainer):
                 layer.__dict__.clear()
                 layer.__dict__.update(attributes, _added_weights=weights)
             raise
+
+    def to(self, backend: str) -> Self:
+        """Bring the weights, random streams, optimizer and metrics to another backend; return the model itself.
+
+        Training goes on there where it was. Batches are made on the thread's backend, which this does not change:
+        ``td.backend.use`` does.
+
+        Args:
+            backend: "numpy", "cupy" or "strict"; "cupy:1" is the second GPU.
+
+        Raises:
+            ValueError: No backend has that name, or it has no such device.
+            RuntimeError: Its library cannot be used here.
+
+        Example:
+            >>> model = td.Sequential([td.layers.Dense(1)])
+            >>> model.compile(optimizer="adam", loss="mse")
+            >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0)
+            >>> with td.backend.use("strict"):
+            ...     history = model.to("strict").fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0)
+            >>> model.optimizer.iterations
+            Variable(2, dtype=int64)
+        """
+        learned_by = self._objectives.each if self._compiled else []
+        move([self, *(vars(objective) for objective in learned_by)], backend)
+        self._programs = None  # they keep arrays of the backend that it leaves
+        return self
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place.
