@@ -13,13 +13,14 @@ from tinygrad_dnn.debugging import debug_nans
 from tinygrad_dnn.graph import enable_grad, is_grad_enabled, no_grad
 from tinygrad_dnn.ops import *  # noqa: F403  # NumPy's names: exp, where, sum, zeros_like ...
 from tinygrad_dnn.ops import random
-from tinygrad_dnn.tensor import Tensor, Variable, tensor
+from tinygrad_dnn.tensor import Tensor, Variable, from_dlpack, tensor
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tinygrad_dnn import activations as activations
     from tinygrad_dnn import callbacks as callbacks
+    from tinygrad_dnn import comparing as comparing
     from tinygrad_dnn import constraints as constraints
     from tinygrad_dnn import datasets as datasets
     from tinygrad_dnn import diagnostics as diagnostics
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tinygrad_dnn import models as models
     from tinygrad_dnn import optimizers as optimizers
     from tinygrad_dnn import plugins as plugins
+    from tinygrad_dnn import precision as precision
     from tinygrad_dnn import registry as registry
     from tinygrad_dnn import regularizers as regularizers
     from tinygrad_dnn import saving as saving
@@ -49,12 +51,13 @@ if TYPE_CHECKING:
     from tinygrad_dnn.layers import Input as Input
     from tinygrad_dnn.models import Model as Model
     from tinygrad_dnn.models import Sequential as Sequential
+    from tinygrad_dnn.precision import mixed_precision as mixed_precision
 
 # Loaded when first asked for, so that importing the package stays cheap and discovers no plugin.
 _SUBMODULES = frozenset(
-    "activations callbacks checks constraints data datasets diagnostics export fusing hookspecs initializers "
-    "interchange interruption jit layers losses metrics models nested objectives optimizers plugins registration "
-    "registry regularizers saving schedulers testing utils".split()
+    "activations callbacks checks comparing constraints data datasets diagnostics export fusing hookspecs initializers "
+    "interchange interruption jit layers losses metrics models nested objectives optimizers plugins precision "
+    "registration registry regularizers saving schedulers testing utils".split()
 )
 _ELSEWHERE = {
     "from_keras": "tinygrad_dnn.interchange",
@@ -68,6 +71,7 @@ _ELSEWHERE = {
     "lr_finder": "tinygrad_dnn.diagnostics",
     "mc_dropout": "tinygrad_dnn.diagnostics",
     "minimize": "tinygrad_dnn.diagnostics",
+    "mixed_precision": "tinygrad_dnn.precision",
     "Model": "tinygrad_dnn.models",
     "Sequential": "tinygrad_dnn.models",
     "to_keras": "tinygrad_dnn.interchange",
@@ -81,6 +85,7 @@ __all__ = [
     "debug_nans",
     "debugging",
     "enable_grad",
+    "from_dlpack",
     "grad",
     "is_grad_enabled",
     "no_grad",

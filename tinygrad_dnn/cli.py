@@ -1,4 +1,4 @@
-"""The command `tinygrad-dnn`: what is in a model's file, what this installation can do, plugins, and the exercise."""
+"""The command `tinygrad-dnn`: models' files, what this installation can do, plugins, comparisons, and the exercise."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ Dense neural networks with Keras's names, built of plugins on a small reverse-mo
   tinygrad-dnn inspect FILE     what is inside a model's or any other safetensors file; nothing in it is run
   tinygrad-dnn doctor           what this installation can do: NumPy's BLAS, machine code, a GPU, plugins
   tinygrad-dnn exercise         train the 20-layer network of the CIFAR-10 exercise four ways
+  tinygrad-dnn compare          train with each of several optimizers, activations ... alike, and rank them
   tinygrad-dnn plugins          tell which plugins are installed, check one, or write the package of a new one
 
 Each explains itself: tinygrad-dnn exercise --help
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     # The exercise's own options are asked for with it: matplotlib and the rest come only when it runs.
-    from tinygrad_dnn.commands import plugins
+    from tinygrad_dnn.commands import compare, plugins
     from tinygrad_dnn.exercise import running
 
     raw = argparse.RawDescriptionHelpFormatter
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     running.add_options(exercise)
     exercise.set_defaults(run=running.run)
+    compare.add(commands)
     plugins.add(commands)
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygrad_dnn import registry
 from tinygrad_dnn.callbacks.backup import BackupAndRestore
 from tinygrad_dnn.callbacks.base import Callback, CallbackList, LambdaCallback, Logs
 from tinygrad_dnn.callbacks.checkpoint import ModelCheckpoint
@@ -30,7 +31,11 @@ __all__ = [
     "ReduceLROnPlateau",
     "TensorBoard",
     "TerminateOnNaN",
+    "get",
+    "serialize",
 ]
+
+get, serialize = registry.callbacks.get, registry.callbacks.serialize
 
 
 @hookimpl

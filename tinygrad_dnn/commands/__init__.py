@@ -1,1 +1,1 @@
-"""What the command `tinygrad-dnn plugins` does: it tells of installed plugins, checks one, and writes new ones."""
+"""What the commands `plugins` and `compare` do: they tell of plugins, check one, write new ones, and compare them."""

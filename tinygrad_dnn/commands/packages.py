@@ -27,7 +27,7 @@ _USE = {
     "losses": 'model.compile(optimizer="adam", loss="{name}")',
     "metrics": 'model.compile(optimizer="adam", loss="mse", metrics=["{name}"])',
     "layers": 'layer = td.layers.get("{name}")',
-    "callbacks": 'model.fit(x, y, callbacks=[td.registry.callbacks.get("{name}")])',
+    "callbacks": 'model.fit(x, y, callbacks=[td.callbacks.get("{name}")])',
 }
 
 
