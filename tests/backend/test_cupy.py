@@ -6,6 +6,7 @@ What the strict double and CuPy must have in common is tested in test_strict*.py
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import math
 import re
@@ -431,3 +432,21 @@ def test_uniform_follows_its_state_on_the_device() -> None:
         expected = philox_uniform(np.array([1, 2, step]), (100_003,), np.dtype(np.float32))
         assert xp.to_host(xp.uniform(state, (100_003,), np.dtype(np.float32))).tobytes() == expected.tobytes()
         state[2] += 1
+
+
+def test_what_is_sent_ahead_and_what_is_large_goes_by_the_sender(
+    stand_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    def arrived(array: np.ndarray) -> StandInArray:
+        stand_in.calls.append(array.nbytes)
+        return StandInArray(array.copy())
+
+    sender = SimpleNamespace(bring=arrived, send=lambda array: functools.partial(arrived, array))
+    monkeypatch.setattr("tinygrad_dnn.backend.cupy.current_sender", lambda cupy: sender)
+    monkeypatch.setattr("tinygrad_dnn.backend.cupy.PIECE", 64)
+    xp, short, large = CupyBackend(), np.arange(8.0), np.arange(9.0)
+    np.testing.assert_array_equal(xp.to_host(xp.from_host(short)), short)
+    assert stand_in.calls == []
+    np.testing.assert_array_equal(xp.to_host(xp.from_host(large)), large)
+    np.testing.assert_array_equal(xp.to_host(xp.send(short)()), short)
+    assert stand_in.calls == [large.nbytes, short.nbytes]

@@ -168,7 +168,7 @@ def test_the_host_waits_only_where_too_much_is_under_way(gpu: Gpu, monkeypatch: 
 
 
 def test_a_large_array_comes_in_pieces(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_PIECE", 64)
+    monkeypatch.setattr(sending, "PIECE", 64)
     for host in (np.arange(70, dtype=np.int32).reshape(35, 2), np.arange(40, dtype=np.int64).reshape(2, 20)):
         gpu.locked.clear()
         array, read = Sender(gpu).bring(host), []

@@ -18,8 +18,9 @@ import pytest
 import tinygrad_dnn as td
 from tests.training import resuming
 from tests.training.resuming import Interrupt, InterruptionError, X, Y, dense
-from tinygrad_dnn import layers, training
+from tinygrad_dnn import layers
 from tinygrad_dnn.saving.tree import read_state
+from tinygrad_dnn.training.passes import Pass
 
 BackupAndRestore = td.callbacks.BackupAndRestore
 
@@ -338,5 +339,5 @@ def test_steps_between_two_backups_are_not_looked_at(tmp_path: Path) -> None:
     own = [BackupAndRestore(tmp_path, 5), td.callbacks.ModelCheckpoint(tmp_path / "a", save_freq=3)]
     for callbacks, quiet in ((own, True), ([*own, Watching()], False)):
         calls = td.callbacks.CallbackList(callbacks, None, {})
-        assert (training._moment(batches, calls, "train") is not None) is quiet
-        assert training._moment(batches, calls, "test") is not None
+        assert (Pass(td.Sequential(), "train", batches, calls).moment is not None) is quiet
+        assert Pass(td.Sequential(), "test", batches, calls).moment is not None

@@ -22,16 +22,18 @@ def test_nan_ends_the_training_after_the_step(backend: str, capsys: pytest.Captu
     model, batches = network(1e30), []
     counting = td.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batches.append(batch))
     history = model.fit(X, Y, batch_size=2, epochs=5, callbacks=[counting, "terminate_on_nan"], verbose=0)
-    assert batches == [0, 1]
+    on_host = backend == "numpy"  # else the values are looked at when the epoch has ended, as it is a short one
+    assert batches == ([0, 1] if on_host else [0, 1, 2, 3, 4])
     assert history.epoch == [0]
     assert not np.isfinite(history.history["loss"][0])
-    assert capsys.readouterr().out.startswith("TerminateOnNaN: the loss is inf after batch 1; a lower learning rate")
+    where = "inf after batch 1" if on_host else "nan after epoch 1"
+    assert capsys.readouterr().out.startswith(f"TerminateOnNaN: the loss is {where}; a lower learning rate")
 
 
 @pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
 def test_nan_may_be_an_error() -> None:
     callback = td.callbacks.TerminateOnNaN(raise_error=True)
-    with pytest.raises(RuntimeError, match=r"TerminateOnNaN: the loss is (inf|nan) after batch"):
+    with pytest.raises(RuntimeError, match=r"TerminateOnNaN: the loss is (inf|nan) after (batch|epoch) 1"):
         network(1e30).fit(X, Y, batch_size=2, callbacks=[callback], verbose=0)
 
 

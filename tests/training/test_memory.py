@@ -105,12 +105,15 @@ def test_five_thousand_steps_take_at_most_a_mebibyte_more(
         tracemalloc.start()
         try:
             way(model, 400)
-            before = tracemalloc.get_traced_memory()[0]
-            way(model, 5000)
-            grown = tracemalloc.get_traced_memory()[0] - before
+            grown = []
+            for _ in range(2):
+                before = tracemalloc.get_traced_memory()[0]
+                way(model, 2500)
+                grown.append(tracemalloc.get_traced_memory()[0] - before)
         finally:
             tracemalloc.stop()
-    assert grown <= 2**20, f"{grown / 2**10:.0f} KiB more after 5,000 steps"
+    # What is left behind by steps shows both times; the interpreter's table of names grows by 2 MiB once, at some call.
+    assert min(grown) <= 2**19, f"{[f'{more / 2**10:.0f} KiB' for more in grown]} more after 2,500 steps each"
 
 
 def test_the_data_set_is_not_copied() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dnn.backend.base import Array, Backend, Memory
 from tinygrad_dnn.backend.cuda import CudaDevice, current_device
+from tinygrad_dnn.backend.sending import PIECE, current_sender
 
 __all__ = ["CupyBackend"]
 
@@ -151,8 +153,13 @@ class CupyBackend(Backend):
         return function
 
     def from_host(self, array: np.ndarray) -> Array:
+        if array.nbytes > PIECE:
+            return current_sender(self._cupy).bring(array)
         # CuPy first copies pageable memory aside, so the caller may write on it at once, and nothing waits.
         return self._cupy.asarray(array)
+
+    def send(self, array: np.ndarray) -> Callable[[], Array]:
+        return current_sender(self._cupy).send(array)
 
     def to_host(self, array: Array) -> np.ndarray:
         host: np.ndarray = array.get()

@@ -14,7 +14,8 @@ from tinygrad_dnn.backend.devices import Array
 _UNDER_WAY = 2**28
 
 # Larger arrays are brought in pieces: CuPy would keep page-locked memory of the whole array's size for later use.
-_PIECE = 2**26
+PIECE = 2**26
+"""So many bytes."""
 
 
 class Arriving:
@@ -73,7 +74,7 @@ class Sender:
     def bring(self, array: np.ndarray) -> Array:
         """Bring an array over in pieces of its first axis; the host waits where too many are under way."""
         brought = self._cupy.empty(array.shape, array.dtype.newbyteorder("="))
-        rows = max(1, _PIECE * len(array) // max(array.nbytes, 1))
+        rows = max(1, PIECE * len(array) // max(array.nbytes, 1))
         for start in range(0, len(array), rows):
             done = self._copied(array[start : start + rows], brought[start : start + rows])
             self._cupy.cuda.get_current_stream().wait_event(done)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 from tinygrad_dnn import registry
+from tinygrad_dnn.data import at_hand
 from tinygrad_dnn.tensor import Tensor
 
 
@@ -48,13 +49,20 @@ class Logs(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         return repr(dict(self))
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether all values can be read without waiting for a device."""
+        return all(map(at_hand, self._values.values()))
+
 
 class Callback:
     """Base of all callbacks: override the methods of the moments to listen to.
 
     Each moment's ``logs`` has the values known by then: an epoch's are numbers in a dict, to which a callback may add;
-    a batch's are ``Logs``. ``self.model`` is the model, ``self.params`` what ``fit`` was asked for (epochs, steps,
-    verbose). Set ``self.model.stop_training = True`` to stop after the step in progress, or after the epoch.
+    a batch's are ``Logs``. To read one of these is to wait for a GPU, which then has nothing to do for a moment: at
+    some of the steps, where there are many. ``self.model`` is the model, ``self.params`` what ``fit`` was asked for
+    (epochs, steps, verbose). Set ``self.model.stop_training = True`` to stop after the step in progress, or after the
+    epoch.
 
     What it knows of the training so far it returns from ``get_state``, so that an interrupted training can go on.
 

@@ -59,11 +59,15 @@ def _of_model(model: Any) -> Iterator[tuple[str, Any]]:
             yield from _configured(f"layer {number} ({kind})", layer)
     yield "weights", [f"{weight.dtype.name} {weight.shape}" for weight in model.weights]
     optimizer = model.optimizer
-    yield "the optimizer", type(optimizer).__name__
-    for key, value in _configured(f"the optimizer {type(optimizer).__name__}", optimizer):
-        # A number as the learning rate is part of the state: callbacks change it.
-        changes = key.endswith(", learning_rate") and isinstance(value, (int, float))
-        yield key, "a number" if changes else value
+    while optimizer is not None:
+        yield "the optimizer", type(optimizer).__name__
+        inner = getattr(optimizer, "inner_optimizer", None)  # one that wraps another
+        for key, value in _configured(f"the optimizer {type(optimizer).__name__}", optimizer):
+            # A number as the learning rate is part of the state: callbacks change it.
+            changes = key.endswith(", learning_rate") and isinstance(value, (int, float))
+            if inner is None or not key.endswith(", inner_optimizer"):
+                yield key, "a number" if changes else value
+        optimizer = inner
     yield from ((key, _plain(value)) for key, value in model._objectives._given.items())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
+from numbers import Integral
 from typing import Any
 
 from tinygrad_dnn.callbacks.base import Callback
@@ -15,7 +16,7 @@ _RISING = ("acc", "auc", "precision", "recall", "f1", "f_beta", "iou", "r2", "co
 
 def check_verbose(owner: str, verbose: Any) -> None:
     """Raise ValueError unless a callback's ``verbose`` is 0, 1 or 2."""
-    if verbose not in (0, 1, 2):
+    if not isinstance(verbose, Integral) or verbose not in (0, 1, 2):
         raise ValueError(f"{owner}: verbose must be 0 or 1 (2 is taken for 1), not {verbose!r}.")
 
 

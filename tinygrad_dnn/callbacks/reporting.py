@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn.callbacks.base import Callback
-from tinygrad_dnn.checks import as_path
+from tinygrad_dnn.checks import as_flag, as_path
 
 
 class History(Callback):
@@ -86,7 +86,7 @@ class CSVLogger(Callback):
             raise ValueError(f"CSVLogger: separator must be one character, not {separator!r}.")
         self.filename = as_path(filename, "CSVLogger: filename")
         self.separator = separator
-        self.append = append
+        self.append = as_flag(append, "CSVLogger: append")
         self._columns: list[str] = []
         self._left_out: list[str] = []
         self._anew = True
@@ -141,6 +141,9 @@ class CSVLogger(Callback):
 class ProgbarLogger(Callback):
     """Shows training: a live bar on a terminal, else one plain line an epoch; ``fit`` adds it unless verbose=0.
 
+    The bar moves ten times a second. Its values are those of the step where it is, but of a model on a device they are
+    read once a second at most, since that waits for the device; without a bar, they are read when an epoch has ended.
+
     Args:
         bar: True for the live bar, False for lines; by default the bar where the output is a terminal.
 
@@ -153,6 +156,8 @@ class ProgbarLogger(Callback):
         self._progress: Any = None
         self._task: Any = None
         self._due = 0.0
+        self._values_due = 0.0
+        self._values = ""
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Find out whether there is a terminal to draw on."""
@@ -162,7 +167,7 @@ class ProgbarLogger(Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Begin a bar."""
         self._started = time.perf_counter()
-        self._due = 0.0
+        self._due = self._values_due = 0.0
         if self._live:
             self._begin_bar(epoch)
 
@@ -182,11 +187,15 @@ class ProgbarLogger(Callback):
         self._task = self._progress.add_task("", total=self.params.get("steps") or None, values="")
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Move the bar, at most ten times a second: reading a value waits for the device."""
-        if self._progress is None or time.perf_counter() < self._due:
+        """Move the bar, at most ten times a second."""
+        now = time.perf_counter()
+        if self._progress is None or now < self._due:
             return
-        self._due = time.perf_counter() + 0.1
-        self._progress.update(self._task, completed=batch + 1, values=self.text(logs))
+        self._due = now + 0.1
+        if getattr(logs, "at_hand", True) or now >= self._values_due:
+            self._values = self.text(logs)
+            self._values_due = now + 1.0
+        self._progress.update(self._task, completed=batch + 1, values=self._values)
         self._progress.refresh()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_dnn.callbacks.base import Callback
 from tinygrad_dnn.callbacks.monitoring import Monitor, check_verbose
-from tinygrad_dnn.checks import as_integer, as_number
+from tinygrad_dnn.checks import as_flag, as_integer, as_number
 
 
 class EarlyStopping(Monitor):
@@ -57,7 +57,7 @@ class EarlyStopping(Monitor):
         self.patience = as_integer(patience, "EarlyStopping: patience", "[0, inf)")
         self.verbose = verbose
         self.baseline = baseline
-        self.restore_best_weights = restore_best_weights
+        self.restore_best_weights = as_flag(restore_best_weights, "EarlyStopping: restore_best_weights")
         self.start_from_epoch = as_integer(start_from_epoch, "EarlyStopping: start_from_epoch", "[0, inf)")
         self.on_train_begin()
 
@@ -117,10 +117,15 @@ class EarlyStopping(Monitor):
             self.model.set_weights(self.best_weights)
 
 
+# After so many steps a value is looked at that has to be waited for.
+_LOOKS = 100
+
+
 class TerminateOnNaN(Callback):
     """Stop training at the first step after which the loss is NaN or infinite.
 
-    The loss is read after each step, which waits for a device.
+    A loss on a device is read after every hundredth step and at the end of the epoch, since reading it waits for the
+    device. A mean over the epoch that was no number once stays so: it is found, a little later.
 
     Args:
         raise_error: Raise an error instead of ending the training as if it were done.
@@ -133,14 +138,29 @@ class TerminateOnNaN(Callback):
     """
 
     def __init__(self, raise_error: bool = False) -> None:
-        self.raise_error = raise_error
+        self.raise_error = as_flag(raise_error, "TerminateOnNaN: raise_error")
+        self._found = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Begin to look."""
+        self._found = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Look at the loss."""
+        """Look at the loss, where that waits for nothing or is due."""
+        if getattr(logs, "at_hand", True) or (batch + 1) % _LOOKS == 0:
+            self._look(f"batch {batch}", logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Look at the loss of the epoch, where no step has ended the training."""
+        if not self._found:
+            self._look(f"epoch {epoch + 1}", logs)
+
+    def _look(self, when: str, logs: Any) -> None:
         loss = (logs or {}).get("loss")
         if loss is None or math.isfinite(loss):
             return
-        sentence = f"TerminateOnNaN: the loss is {loss} after batch {batch}; a lower learning rate may help"
+        self._found = True
+        sentence = f"TerminateOnNaN: the loss is {loss} after {when}; a lower learning rate may help"
         if self.raise_error:
             raise RuntimeError(f"{sentence}.")
         print(f"{sentence}. Training stops.")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn.callbacks.base import Callback
-from tinygrad_dnn.checks import as_integer
+from tinygrad_dnn.checks import as_flag, as_integer
 
 # Two files that one process opens in the same second get different names.
 _file_numbers = itertools.count()
@@ -73,24 +73,21 @@ class TensorBoard(Callback):
         if not isinstance(log_dir, (str, os.PathLike)):
             raise TypeError(f"TensorBoard: log_dir must be the path of a folder, not {log_dir!r}.")
         as_integer(histogram_freq, "TensorBoard: histogram_freq", "[0, inf)")
-        if update_freq == "batch":
-            update_freq = 1
-        whole = hasattr(update_freq, "__index__") and not isinstance(update_freq, bool)
-        if update_freq != "epoch" and not (whole and update_freq >= 1):  # type: ignore[operator]
-            raise ValueError(
-                f"TensorBoard: update_freq must be 'epoch', 'batch' or an integer of at least 1, not {update_freq!r}."
-            )
-        for name, value, only in (
+        if not isinstance(update_freq, str) or update_freq not in ("batch", "epoch"):
+            words = "'epoch', 'batch' or an integer of at least 1"
+            update_freq = as_integer(update_freq, "TensorBoard: update_freq", "[1, inf)", words)
+        settled: tuple[tuple[str, Any, Any], ...] = (
             ("write_images", write_images, False), ("profile_batch", profile_batch, 0),
             ("embeddings_freq", embeddings_freq, 0), ("embeddings_metadata", embeddings_metadata, None),
-        ):  # fmt: skip
-            if value != only:
+        )  # fmt: skip
+        for name, value, only in settled:
+            if np.ndim(value) or value != only:
                 raise ValueError(f"TensorBoard: {name} is accepted only as {only}, not {value!r}: leave it out.")
         self.log_dir = os.fspath(log_dir)
         self.histogram_freq = histogram_freq
-        self.write_graph = write_graph
-        self.write_steps_per_second = write_steps_per_second
-        self.update_freq = update_freq
+        self.write_graph = as_flag(write_graph, "TensorBoard: write_graph")
+        self.write_steps_per_second = as_flag(write_steps_per_second, "TensorBoard: write_steps_per_second")
+        self.update_freq = 1 if update_freq == "batch" else update_freq
         self._files: dict[str, _EventFile] = {}
         self._training = False
         self._step = 0

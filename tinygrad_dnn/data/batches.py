@@ -11,7 +11,8 @@ import numpy as np
 
 from tinygrad_dnn import nested
 from tinygrad_dnn.checks import as_integer
-from tinygrad_dnn.data.given import Batch, check_finite, checked_arrays, resident, unpack_x_y_sample_weight
+from tinygrad_dnn.data.given import Batch, check_finite, checked_arrays, unpack_x_y_sample_weight
+from tinygrad_dnn.data.residence import at_hand, fits, on_host, resident, sent
 from tinygrad_dnn.data.weighing import class_weights
 from tinygrad_dnn.tensor import Tensor
 
@@ -20,7 +21,7 @@ class ArrayBatches:
     """Arrays cut into batches, in order or in a new random order each time.
 
     The arrays stay as they are (an image of bytes is not widened before its batch is due) and go to the thread's
-    backend once.
+    backend once; where they are too large for that, see ``set_resident_limit``, each batch goes there by itself.
 
     Args:
         x: Inputs, (samples, ...), or several in a list, tuple or dict; likewise the two that follow.
@@ -57,12 +58,18 @@ class ArrayBatches:
         self.num_samples = len(nested.first(arrays.x))
         self.batch_size = int(batch_size)
         self.rng = rng
-        x, y, weight = arrays.each(resident)
-        if class_weight is not None:
-            weight = class_weights(y, class_weight, weight, caller)
+        self.class_weight = class_weight
+        self.caller = caller
+        self.is_resident = fits(arrays)
+        sources = arrays.each(resident if self.is_resident else on_host)
+        first = sources.each(lambda array: resident(array[: min(self.batch_size, 32)]))
+        if self.is_resident:
+            sources = self._weighted(sources)
+        else:
+            self._weighted(first)  # where the class weights are wrong, they are refused before the first step
         if examine is not None:
-            examine(nested.map_leaves(lambda a: a[: min(self.batch_size, 32)], x), arrays.y, True)
-        self.sources = Batch(x, y, weight)
+            examine(first.x, arrays.y, True)
+        self.sources = sources
         # The batch that the next pass begins with, and what drew the order of the last one as it was before.
         self._first = 0
         self._before: Any = None
@@ -83,16 +90,40 @@ class ArrayBatches:
             self.rng.bit_generator.state = state["generator"]
 
     def __iter__(self) -> Iterator[Batch]:
-        order = None
         first, self._first = self._first, 0
+        order = None
         if self.rng is not None:
             self._before = self.rng.bit_generator.state
-            order = resident(self.rng.permutation(self.num_samples))
-        for start in range(first * self.batch_size, self.num_samples, self.batch_size):
-            chosen: Any = slice(start, min(start + self.batch_size, self.num_samples))
-            if order is not None:
-                chosen = order[chosen]
-            yield self.sources.each(operator.itemgetter(chosen))
+            order = self.rng.permutation(self.num_samples)
+        starts = range(first * self.batch_size, self.num_samples, self.batch_size)
+        places = (slice(start, min(start + self.batch_size, self.num_samples)) for start in starts)
+        yield from self._gathered(places, order) if self.is_resident else self._streamed(places, order)
+
+    def _gathered(self, places: Iterable[slice], order: np.ndarray | None) -> Iterator[Batch]:
+        """Yield the batches of data that lie where the steps are made: the order alone is brought there."""
+        there = None if order is None else resident(order)
+        for place in places:
+            yield self.sources.each(operator.itemgetter(place if there is None else there[place]))
+
+    def _streamed(self, places: Iterable[slice], order: np.ndarray | None) -> Iterator[Batch]:
+        """Yield the batches of data that lie on the host; each begins to be brought over before the one before it."""
+        mixed = any(isinstance(array, Tensor) for _, array in self.sources.named())
+        there = resident(order) if mixed and order is not None else None
+
+        def begin(place: slice) -> Batch:
+            here: Any = place if order is None else order[place]
+            on_device: Any = place if there is None else there[place]
+            return self.sources.each(lambda array: sent(array[on_device if isinstance(array, Tensor) else here]))
+
+        begun = map(begin, places)
+        current = next(begun, None)
+        while current is not None:
+            following = next(begun, None)
+            yield self._weighted(current.each(operator.call))
+            current = following
+
+    def _weighted(self, batch: Batch) -> Batch:
+        return _weighted(batch, self.class_weight, self.caller)
 
 
 class IterableBatches:
@@ -197,16 +228,16 @@ class IterableBatches:
     def _as_batch(self, item: Any) -> Batch:
         arrays = checked_arrays(unpack_x_y_sample_weight(item), self.caller)
         for name, array in arrays.named():
-            if _at_hand(array):
+            if at_hand(array):
                 check_finite(array, name, self.caller)
-        x, y, weight = arrays.each(resident)
-        if self.class_weight is not None:
-            weight = class_weights(y, self.class_weight, weight, self.caller)
+        batch = _weighted(arrays.each(sent).each(operator.call), self.class_weight, self.caller)
         if self.examine is not None:
-            self.examine(x, arrays.y, all(_at_hand(array) for array in nested.leaves(arrays.y)))
-        return Batch(x, y, weight)
+            self.examine(batch.x, arrays.y, all(at_hand(array) for array in nested.leaves(arrays.y)))
+        return batch
 
 
-def _at_hand(array: Any) -> bool:
-    """Tell whether an array's values can be looked at without waiting for a device."""
-    return not isinstance(array, Tensor) or array.backend.name == "numpy"
+def _weighted(batch: Batch, class_weight: Any, caller: str) -> Batch:
+    """Return a batch whose samples also count by their classes, where there are weights for these."""
+    if class_weight is None:
+        return batch
+    return batch._replace(sample_weight=class_weights(batch.y, class_weight, batch.sample_weight, caller))

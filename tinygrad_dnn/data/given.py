@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dnn import backend, nested, ops
-from tinygrad_dnn.tensor import Tensor
+from tinygrad_dnn import nested, ops
+from tinygrad_dnn.backend.base import memory_of
+from tinygrad_dnn.tensor import Tensor, from_dlpack
 
 # Rows looked at in one go for NaN: the mask of a whole data set would double its memory.
 _CHUNK = 4096
@@ -139,6 +140,8 @@ def _as_part(value: Any, name: str, caller: str) -> Any:
 
 
 def _as_array(value: Any, name: str, caller: str) -> Any:
+    if not isinstance(value, Tensor) and memory_of(value) == "cuda":
+        value = from_dlpack(value)
     if not isinstance(value, Tensor):
         try:
             array = np.asarray(value)
@@ -161,29 +164,21 @@ def shown(value: object) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-def resident(array: Any) -> Tensor:
-    """Return an array as a Tensor on the thread's backend, without history and, where possible, without a copy."""
-    here = backend.current()
-    if isinstance(array, Tensor):
-        # Without history: the first backward pass would free the graph that the array came from.
-        return array.to(here.name).detach()
-    return Tensor._wrap(here.from_host(array))
-
-
 def check_finite(array: Any, name: str, caller: str) -> None:
     """Raise ValueError where a floating-point array holds NaN or infinity, naming the first sample that does."""
     if array.dtype.kind != "f":
         return
-    for start in range(0, len(array), _CHUNK):
-        part = array[start : start + _CHUNK]
-        if isinstance(part, Tensor):
-            if bool(ops.all(ops.isfinite(part))):
-                continue
-            part = part.numpy()
-        finite = np.isfinite(part)
-        if not finite.all():
+    parts = [array[start : start + _CHUNK] for start in range(0, len(array), _CHUNK)]
+    if isinstance(array, Tensor):
+        # All are looked at before the first answer is waited for.
+        finite = ops.stack([ops.all(ops.isfinite(part)) for part in parts]).numpy()
+        if finite.all():
+            return
+        parts = [part if good else part.numpy() for part, good in zip(parts, finite, strict=True)]
+    for number, part in enumerate(parts):
+        if isinstance(part, np.ndarray) and not (finite := np.isfinite(part)).all():
             place = np.argwhere(~finite)[0]
             raise ValueError(
-                f"{caller}: {name} holds {part[tuple(place)]} at sample {start + place[0]}"
+                f"{caller}: {name} holds {part[tuple(place)]} at sample {number * _CHUNK + place[0]}"
                 f"{f', place {tuple(int(i) for i in place[1:])}' if part.ndim > 1 else ''}: replace or drop it."
             )

@@ -1,15 +1,12 @@
-"""Going over data: fitting a model, evaluating it, predicting with it."""
+"""Fitting a model to data, evaluating it, predicting with it: ``Trainer``."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-from tinygrad_dnn import backend, nested, ops
+from tinygrad_dnn import nested, ops
 from tinygrad_dnn.callbacks import CallbackList, History, Logs, ProgbarLogger, Progress
 from tinygrad_dnn.checks import as_integer
 from tinygrad_dnn.data import (
@@ -19,31 +16,23 @@ from tinygrad_dnn.data import (
     checked_arrays,
     is_arrays,
     is_batch,
-    resident,
     split_validation,
     unpack_x_y_sample_weight,
 )
-from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.interruption import BetweenSteps
 from tinygrad_dnn.layers.arguments import is_shape
-from tinygrad_dnn.steps import Learner, samples_of
 from tinygrad_dnn.tensor import Tensor
-
-Batches = ArrayBatches | IterableBatches
-
-# Compiling takes some .3 s, and a batch of a small network gains 2 to 4 ms.
-_WORTH_COMPILING = 100
+from tinygrad_dnn.training.examining import Examiner
+from tinygrad_dnn.training.outputs import Outputs
+from tinygrad_dnn.training.passes import Batches, Pass
 
 
-class Trainer(Learner):
+class Trainer(Examiner):
     """A layer that can be compiled and trained; ``Model`` adds how it is made of layers."""
 
     history: History
     stop_training: bool = False
-    _unwatched = Learner._unwatched | {"history", "stop_training", "_examined", "_output_lengths", "_programs"}
-    # For which compilation, and which lengths of a sample's inputs and targets, a step was tried; and the outputs'.
-    _examined: tuple[Any, ...] = (None,)
-    _output_lengths: Sequence[tuple[int, ...]] = ()
+    _unwatched = Examiner._unwatched | {"history", "stop_training", "_programs"}
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -71,6 +60,10 @@ class Trainer(Learner):
         Ctrl-C ends training after the step in progress: the model keeps what it learned and ``model.history`` the
         epochs that were finished. So does an exception that a callback raises. A second Ctrl-C does not wait. With the
         callback ``BackupAndRestore``, ``fit`` goes on where it was when it is called again, also by another process.
+
+        On a GPU the data set is brought over once, unless it is too large (see ``td.data.set_resident_limit``), and
+        the host waits for no step: what a batch's ``logs`` hold is fetched when a callback reads it, the values of an
+        epoch at its end.
 
         Args:
             x: Inputs, (samples, ...), of a model with several in a list or a dict by name; or an iterable of batches
@@ -159,10 +152,8 @@ class Trainer(Learner):
             calls("train_begin", Logs())
             calls("resume", progress)
             logs: dict[str, Any] = dict(progress.logs)
-            # By all epochs, also those that an earlier run has made: both are to run the same code.
-            many = _many(batches, epochs)
             for epoch in () if progress.ended else range(progress.epoch, epochs):
-                logs = self._train_epoch(progress, batches, calls, between, many)
+                logs = self._train_epoch(progress, batches, calls, between, epochs)
                 if validation is not None and (epoch + 1) % validation_freq == 0:
                     values = self._test_epoch(validation, calls, between, epochs // validation_freq)
                     logs.update({f"val_{key}": value for key, value in values.items()})
@@ -181,21 +172,18 @@ class Trainer(Learner):
             calls("progress", progress)
 
     def _train_epoch(
-        self, progress: Progress, batches: Batches, calls: CallbackList, between: BetweenSteps, many: bool
+        self, progress: Progress, batches: Batches, calls: CallbackList, between: BetweenSteps, epochs: int
     ) -> dict[str, Any]:
         logs = Logs(progress.logs if progress.step else ())
         if not progress.step:
             self.reset_metrics()
             progress.means = None
             calls("epoch_begin", progress.epoch, Logs())
-        largest = self._largest_matrix()
-        moment = _moment(batches, calls, "train")
+        one = Pass(self, "train", batches, calls, epochs)
         for step, batch in enumerate(() if progress.stopped else between.waiting(batches), progress.step):
             if progress.means is not None:
                 progress.restore_means(batch)
-            calls("train_batch_begin", step, Logs())
-            logs = self._run("train_step", batch, largest, moment, many)
-            calls("train_batch_end", step, logs)
+            logs = one.step(step, batch)
             progress.step, progress.logs = step + 1, logs
             calls("progress", progress)
             if self.stop_training:
@@ -275,14 +263,10 @@ class Trainer(Learner):
     ) -> dict[str, Any]:
         self.reset_metrics()
         calls("test_begin", Logs())
-        largest = self._largest_matrix()
-        moment = _moment(batches, calls, "test")
-        many = _many(batches, epochs)
+        one = Pass(self, "test", batches, calls, epochs)
         logs = Logs()
         for step, batch in enumerate(batches if between is None else between.waiting(batches)):
-            calls("test_batch_begin", step, Logs())
-            logs = self._run("test_step", batch, largest, moment, many)
-            calls("test_batch_end", step, logs)
+            logs = one.step(step, batch)
         calls("test_end", logs)
         return dict(logs)
 
@@ -314,20 +298,12 @@ class Trainer(Learner):
             batches = IterableBatches(x, steps, caller="predict")
         calls = CallbackList(_as_list(callbacks), self, {"steps": len(batches) or None, "verbose": verbose})
         calls("predict_begin", Logs())
-        largest = self._largest_matrix()
-        moment = _moment(batches, calls, "predict")
-        many = _many(batches)
-        outputs = []
+        one = Pass(self, "predict", batches, calls)
+        outputs = Outputs(self.name)
         for step, batch in enumerate(batches):
-            calls("predict_batch_begin", step, Logs())
-            with _products(batch, largest):
-                outputs.append(self.run_step("predict_step", batch.packed(), moment, many))
-            calls("predict_batch_end", step, Logs({"outputs": outputs[-1]}))
+            outputs.add(one.step(step, batch))
         calls("predict_end", Logs())
-        for part in nested.leaves(outputs[0]):
-            if not isinstance(part, Tensor):
-                raise TypeError(f"predict: model {self.name!r} must return Tensors, not {type(part).__name__}.")
-        return nested.map_leaves(lambda *parts: np.concatenate([part.numpy() for part in parts]), *outputs)
+        return outputs.joined()
 
     # -- one batch -----------------------------------------------------------------------------------------------------
 
@@ -363,8 +339,7 @@ class Trainer(Learner):
             ValueError: The data do not fit the model.
         """
         (batch,) = IterableBatches([(x,)], caller="predict_on_batch")
-        with _products(batch, self._largest_matrix()):
-            return nested.map_leaves(lambda part: part.numpy(), self.run_step("predict_step", batch.packed()))
+        return nested.map_leaves(lambda part: part.numpy(), Pass(self, "predict").step(0, batch))
 
     def _on_batch(self, kind: str, given: Batch, class_weight: Any, return_dict: bool) -> Any:
         caller = f"{kind}_on_batch"
@@ -373,93 +348,7 @@ class Trainer(Learner):
             [tuple(given)], class_weight=class_weight, caller=caller, examine=self._examiner(f"{kind}_step", caller)
         )
         self.reset_metrics()
-        return _returned(dict(self._run(f"{kind}_step", batch, self._largest_matrix())), return_dict)
-
-    # -- before the first step -----------------------------------------------------------------------------------------
-
-    def _examiner(self, step: str, caller: str) -> Callable[[Tensor, Any, bool], None] | None:
-        """Return ``_examine``; or None where a subclass has a step of its own, which may want any kind of data."""
-        return functools.partial(self._examine, caller) if self._inherits(step) else None
-
-    def _inherits(self, *methods: str) -> bool:
-        return all(getattr(type(self), method) is getattr(Learner, method) for method in methods)
-
-    def _examine(self, caller: str, x: Tensor, y: Any, look: bool) -> None:
-        """Build the model and try its loss on one batch, and let the loss look at all targets, before any step.
-
-        A step that fails half way would leave moving averages and random streams changed.
-
-        Args:
-            caller: What errors call the function that was given the data.
-            x: The inputs of one batch.
-            y: The targets of that batch, and of others, or None.
-            look: Whether the values of the targets may be looked at.
-        """
-        given = x if y is None else (x, y)
-        lengths = nested.map_leaves(lambda array: None if array is None else array.shape[1:], given)
-        examined = self._loss_tracker, y is None, lengths
-        fresh = self._examined != examined
-        with no_grad():
-            if fresh:
-                outputs = self(x, training=False)
-                for output in nested.leaves(outputs):
-                    if not isinstance(output, Tensor):
-                        raise TypeError(
-                            f"model {self.name!r} returned {type(output).__name__} from call(); training needs a "
-                            "Tensor, or several in a list, tuple or dict: return those, or write a train_step and a "
-                            "test_step."
-                        )
-                self._output_lengths = [output.shape[1:] for output in self._objectives.meet(outputs)]
-            if look and y is not None:
-                self._check_targets(caller, y)
-            if fresh and self._inherits("compute_loss", "compute_metrics"):
-                count = samples_of(x)
-                targets = nested.map_leaves(lambda array: None if array is None else resident(array[:count]), y)
-                self.compute_loss(x, targets, outputs, training=False)
-                if self._examined[0] is not self._loss_tracker:  # the metrics have no values yet that would be lost
-                    self.compute_metrics(x, targets, outputs)
-                    self.reset_metrics()
-        self._examined = examined
-
-    def _check_targets(self, caller: str, y: Any) -> None:
-        """Let the losses look at the values of all targets."""
-        each = zip(self._objectives.each, self._objectives.targets(y), self._output_lengths, strict=True)
-        for objective, targets, lengths in each:
-            check = objective.check_targets()
-            if check is not None and targets is not None:
-                try:
-                    check(targets, (len(targets), *lengths))
-                except ValueError as error:
-                    where = "" if objective.name is None else f" output {objective.name!r}:"
-                    raise ValueError(f"{caller}:{where} {error}") from None
-
-    def _run(self, step: str, batch: Batch, largest: int, moment: object | None = None, many: bool = False) -> Logs:
-        with _products(batch, largest):
-            values = self.run_step(step, batch.packed(), moment, many)
-        if not isinstance(values, dict):
-            raise TypeError(
-                f"{step} of model {self.name!r} must return a dict of values by name, not {type(values).__name__}."
-            )
-        return Logs(values)
-
-    def _largest_matrix(self) -> int:
-        return max((w.size for w in self.weights if w.ndim > 1), default=0)
-
-
-def _moment(batches: Batches, calls: CallbackList, kind: str) -> object | None:
-    """Return what stands for this moment, if nothing but steps and the package's callbacks runs until the data end."""
-    moments = [f"{kind}_batch_begin", f"{kind}_batch_end", *(["progress"] if kind == "train" else [])]
-    quiet = all(map(calls.changes_nothing, moments))
-    return object() if quiet and isinstance(batches, ArrayBatches) else None
-
-
-def _many(batches: Batches, epochs: int = 1) -> bool:
-    """Tell whether there are so many batches that compiling a step takes less time than it saves."""
-    return not len(batches) or epochs * len(batches) >= _WORTH_COMPILING
-
-
-def _products(batch: Batch, largest: int) -> contextlib.AbstractContextManager[object]:
-    return backend.current().products_of(samples_of(batch.x) * largest)
+        return _returned(dict(Pass(self, kind).step(0, batch)), return_dict)
 
 
 def _returned(values: dict[str, Any], return_dict: bool) -> Any:
