@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -498,3 +499,23 @@ def test_the_names_of_the_metrics_go_with_the_values_that_evaluate_returns() -> 
     values = dict(zip(model.metrics_names, model.evaluate(x, y, verbose=0), strict=True))
     assert list(values) == ["loss", "mae", "weighted_mae"]
     assert values == model.evaluate(x, y, verbose=0, return_dict=True)
+
+
+class Cut(layers.Layer):
+    """A layer that leaves the graph."""
+
+    def call(self, x: td.Tensor) -> td.Tensor:
+        return td.tensor(x.numpy())
+
+
+def test_weights_that_the_loss_does_not_depend_on_are_named_and_frozen_ones_are_not() -> None:
+    model = td.Sequential([layers.InputLayer(shape=(4,)), layers.Dense(3, name="first"), Cut(), layers.Dense(1)])
+    model.compile(optimizer="sgd", loss="mse", run_eagerly=True)
+    before = model.layers[0].get_weights()
+    with pytest.warns(UserWarning, match="does not depend on first/kernel, first/bias, so that it learns nothing"):
+        model.train_on_batch(X, Y)
+    np.testing.assert_array_equal(model.layers[0].get_weights()[0], before[0])
+    model.layers[0].trainable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.train_on_batch(X, Y)

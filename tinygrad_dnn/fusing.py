@@ -98,7 +98,7 @@ class _Linear:
         old = self.layer
         if not self.changed:
             return _copied(old, shape)
-        settings: Any = {"activation": old.activation, "name": old.name, "dtype": old.dtype}
+        settings: Any = {"activation": old.activation, "name": old.name, "dtype": old.dtype_policy}
         new: Layer
         if isinstance(old, Dense):
             new = Dense(old.units, kernel_initializer="zeros", **settings)
@@ -209,7 +209,7 @@ class _Plan:
                 shape = step.input_shape
                 made[id(layer)] = _copied(layer, shape) if step.linear is None else step.linear.remade(shape)
         _name_apart(list(made.values()))
-        settings = {"name": self.model.name, "dtype": self.model.dtype}
+        settings = {"name": self.model.name, "dtype": self.model.dtype_policy}
         if isinstance(self.model, Sequential):
             first = [remade(head.layer) for head in self.heads if head.layer is not None]
             row = Sequential(first + [made[id(step.layer)] for step in self.steps if not step.gone], **settings)

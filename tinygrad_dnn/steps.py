@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+
+import numpy as np
 
 from tinygrad_dnn import autograd, backend, nested, registry
 from tinygrad_dnn.data import unpack_x_y_sample_weight
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.jit import Jitted, has_llvmlite, plainly
+from tinygrad_dnn.jit.warning import warn
 from tinygrad_dnn.layers import Layer
 from tinygrad_dnn.metrics import Mean, Metric
 from tinygrad_dnn.objectives import Objective, Objectives
-from tinygrad_dnn.optimizers import Optimizer
+from tinygrad_dnn.optimizers import LossScaleOptimizer, Optimizer
 from tinygrad_dnn.tensor import Tensor
 
 
@@ -44,6 +48,7 @@ class Learner(Layer):
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
         jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
     ) -> None:
         """Say how the model is to learn; compiling again starts with a new optimizer's state.
 
@@ -59,10 +64,12 @@ class Learner(Layer):
             weighted_metrics: The same, but weighted by sample and class weights.
             run_eagerly: Run every step operation by operation, as when a step of one's own is to be looked into.
             jit_compile: Whether the steps are recorded and then run as programs, see ``td.jit``. With "auto" they
-                become machine code from the first batch on where llvmlite is installed and at least 100 batches are
-                to come; else NumPy calls from the fourth batch of a kind on, which give the same bits as single
-                operations do. Steps that a subclass defines are left alone, since they may do more than compute. With
-                True all become machine code.
+                become machine code from the first batch on where llvmlite is installed, or kernels on a GPU, if at
+                least 100 batches are to come; else NumPy calls from the fourth batch of a kind on, which give the
+                same bits as single operations do. Steps that a subclass defines are left alone, since they may do
+                more than compute. With True all become machine code.
+            auto_scale_loss: Whether the optimizer of a model whose policy is "mixed_float16" is wrapped in a
+                ``LossScaleOptimizer``, unless it is one already or has a ``loss_scale_factor`` of its own.
 
         Raises:
             ValueError: A name is unknown; nothing has changed then.
@@ -78,6 +85,8 @@ class Learner(Layer):
             raise TypeError("compile: the model needs an optimizer; give a name, as 'sgd', or an Optimizer.")
         found = registry.optimizers.get(optimizer)
         self._objectives = Objectives(loss, loss_weights, metrics, weighted_metrics, self.output_names)
+        if auto_scale_loss and self.dtype_policy.name == "mixed_float16" and not found.scales_loss:
+            found = LossScaleOptimizer(found, name="loss_scale_optimizer")
         self.optimizer = found
         self._loss_tracker = Mean(name="loss")
         self.run_eagerly = run_eagerly
@@ -125,7 +134,8 @@ class Learner(Layer):
         """
         own = name in vars(self) or getattr(type(self), name) is not getattr(Learner, name)
         if self.run_eagerly or not self._jit_compile or (own and self._jit_compile == "auto"):
-            return plainly(getattr(self, name), data)
+            with self._overflowing():
+                return plainly(getattr(self, name), data)
         if self._programs is None:
             self._programs = {}
         native = self._jit_compile is True or (many and _machine_code())
@@ -133,7 +143,13 @@ class Learner(Layer):
             # A kind of batch that comes a few times only, as a last one that is shorter, is not worth a program.
             # Machine code rounds otherwise, so that a run which is resumed must have it for the same steps: for all.
             self._programs[name, native] = Jitted(_Step(self, name), native, after=0 if native else 3)
-        return self._programs[name, native].since(moment, (data,), {})
+        with self._overflowing():
+            return self._programs[name, native].since(moment, (data,), {})
+
+    def _overflowing(self) -> AbstractContextManager[object]:
+        """Return a context for a step; where the loss is scaled to see what overflows, NumPy need not warn of it."""
+        scaled = self._compiled and isinstance(self.optimizer, LossScaleOptimizer)
+        return np.errstate(over="ignore", invalid="ignore") if scaled else nullcontext()
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Learn from one batch; override it for another way of learning.
@@ -161,10 +177,22 @@ class Learner(Layer):
                 "operations on Tensors, not on NumPy arrays."
             )
         grads = autograd.grad(self.optimizer.scale_loss(loss), weights, allow_unused=True)
+        unused = [weight for grad, weight in zip(grads, weights, strict=True) if grad is None]
+        if unused:
+            self._tell_of_unused(unused)
         self.optimizer.apply(grads, weights)
         # Those that depend on no trainable weight still have the graph that made them.
         self._losses = [penalty.detach() for penalty in self._losses]
         return self._track(loss, x, y, y_pred, sample_weight)
+
+    def _tell_of_unused(self, weights: Sequence[Tensor]) -> None:
+        names = [getattr(weight, "path", None) or "a weight" for weight in weights]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        warn(
+            f"model {self.name!r}: the loss does not depend on {', '.join(names[:3])}{more}, so that it learns nothing "
+            "there. Where that is not meant, look for a layer that computes by NumPy instead of by operations on "
+            "Tensors; else freeze these weights, by layer.trainable = False."
+        )
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluate one batch; returns as ``train_step`` does."""
@@ -249,7 +277,8 @@ class _Step:
 
 def _machine_code() -> bool:
     """Tell whether programs on this thread's backend can become machine code."""
-    return backend.current().name == "numpy" and has_llvmlite()
+    current = backend.current()
+    return current.device is not None or (current.name == "numpy" and has_llvmlite())
 
 
 def samples_of(x: Any) -> int:

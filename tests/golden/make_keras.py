@@ -16,7 +16,7 @@ import storage
 TOPICS = (
     "optimizers normalization losses activations initializers metrics training callbacks regularization schedules "
     "layers convolution optimizer_options schedules_more augmentation training_layers losses_more "
-    "metrics_more functional interchange interchange_torch checkpoints"
+    "metrics_more functional interchange interchange_torch checkpoints mixed_precision"
 ).split()
 
 

@@ -184,8 +184,11 @@ def layer(class_name: str, **config: Any) -> dict[str, Any]:
         (layer("Lambda", function="x"), "Keras's layer 'odd' of class Lambda holds a function"),
         (layer("BatchNormalization", renorm=True), "class BatchNormalization has renorm=True, an argument"),
         (
-            layer("Dense", units=1, dtype={"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}),
-            "has the dtype policy 'mixed_float16'",
+            layer(
+                "Dense", units=1,
+                dtype={"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}},
+            ),
+            "has the QuantizedDTypePolicy 'float32', which has no counterpart here",
         ),
         (
             layer("Dense", units=1, kernel_initializer={"module": "my", "class_name": "Mine", "config": {}}),

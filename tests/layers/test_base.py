@@ -163,6 +163,16 @@ def test_a_layer_without_call_says_so() -> None:
 # -- add_weight ----------------------------------------------------------------------------------------------------
 
 
+def test_a_call_that_returns_nothing_says_so() -> None:
+    class Forgetful(td.layers.Layer):
+        def call(self, inputs: td.Tensor) -> None:
+            inputs * 2
+
+    for use in (lambda layer: layer(np.ones((1, 2))), lambda layer: layer(td.Input((2,)))):
+        with pytest.raises((TypeError, ValueError), match="layer 'forgetful': call returned None: it must return"):
+            use(Forgetful(name="forgetful"))
+
+
 def test_add_weight_makes_a_named_variable(backend: str) -> None:
     layer = td.layers.Layer(name="own", dtype="float64")
     weight = layer.add_weight((200, 300), regularizer="l2", constraint="non_neg", trainable=False, name="w")
@@ -208,7 +218,8 @@ def test_a_weight_needs_a_shape_that_is_known(shape: Any) -> None:
 
 def test_an_unknown_initializer_adds_no_weight() -> None:
     layer = td.layers.Layer()
-    with pytest.raises(ValueError, match=r"^'he_norml' is not a known initializer\. Did you mean 'he_normal'"):
+    expected = r"^layer 'layer': the weight '.*': initializer: 'he_norml' is not a known initializer\. Did you mean"
+    with pytest.raises(ValueError, match=expected):
         layer.add_weight((2, 2), "he_norml")
     assert layer.weights == []
 

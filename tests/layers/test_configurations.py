@@ -105,7 +105,7 @@ def test_names_are_unique_and_layers_are_known_by_name() -> None:
     [
         ({"dtype": "floaty"}, TypeError, "layer 'own': dtype must be a numeric type, not 'floaty'"),
         ({"input_shape": 784}, ValueError, "layer 'own': input_shape is a tuple of lengths"),
-        ({"activity_regularizer": "l3"}, ValueError, "'l3' is not a known regularizer"),
+        ({"activity_regularizer": "l3"}, ValueError, "layer 'own': activity_regularizer: 'l3' is not a known"),
     ],
 )
 def test_arguments_of_every_layer(arguments: dict[str, Any], error: type, message: str) -> None:

@@ -178,7 +178,7 @@ def test_units_may_be_numpy_s_integer(backend: str) -> None:
     ],
 )
 def test_unknown_names(argument: str, kind: str) -> None:
-    with pytest.raises(ValueError, match=f"^'unheard_of' is not a known {kind}"):
+    with pytest.raises(ValueError, match=f"^Dense '.*': {argument}: 'unheard_of' is not a known {kind}"):
         td.layers.Dense(3, **{argument: "unheard_of"})
 
 

@@ -102,7 +102,7 @@ def test_an_operation_by_name() -> None:
     [
         (lambda: layers.Lambda(3, name="f"), TypeError, "Lambda 'f': the function must be one, not 3"),
         (lambda: layers.Lambda(abs, (1.5,), name="f"), ValueError, r"Lambda 'f': output_shape is a tuple of lengths"),
-        (lambda: layers.Operation("no such", name="o"), ValueError, "Operation 'o': td.ops has no function 'no such'"),
+        (lambda: layers.Operation("no such", name="o"), ValueError, "Operation 'o': operation must .* not 'no such'"),
         (lambda: layers.Lambda(lambda x: x["a"], name="f")(td.Input((3,))), ValueError,
          "layer 'f' cannot be run on zeros to find the shape of its output"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tracemalloc
 from pathlib import Path
@@ -182,6 +183,33 @@ def test_float64(tmp_path: Path) -> None:
         td.backend.set_floatx("float32")
 
 
+@pytest.mark.parametrize("loaded_under", ["float32", "float64"])
+@pytest.mark.parametrize("saved_under", ["float32", "float64"])
+@pytest.mark.parametrize("made_under", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", ["nadam", "schedule", "schedulefreeadamw"])
+def test_each_may_be_done_under_another_default_type(
+    optimizer: str, made_under: str, saved_under: str, loaded_under: str, tmp_path: Path
+) -> None:
+    try:
+        td.backend.set_floatx(made_under)
+        schedule = td.schedulers.CosineDecay(0.1, 20)
+        model = td.Sequential([L.Dense(4, activation="selu", input_shape=(6,)), L.Dense(1)])
+        model.compile(td.optimizers.SGD(schedule, momentum=0.9) if optimizer == "schedule" else optimizer, "mse")
+        model.fit(X, TARGET, batch_size=8, verbose=0)
+        td.backend.set_floatx(saved_under)
+        model.save(tmp_path / "model")
+        td.backend.set_floatx(loaded_under)
+        loaded = td.models.load_model(tmp_path / "model")
+        for one, other in ((model.weights, loaded.weights), (model.optimizer.variables, loaded.optimizer.variables)):
+            assert [v.dtype for v in one] == [v.dtype for v in other]
+        for each in (model, loaded):  # but for metrics, which add up in the type under which they were made
+            each.fit(X, TARGET, batch_size=8, shuffle=False, verbose=0)
+        same([v.numpy() for v in loaded.optimizer.variables], [v.numpy() for v in model.optimizer.variables])
+        same(loaded.get_weights(), model.get_weights())
+    finally:
+        td.backend.set_floatx("float32")
+
+
 def test_frozen_layers_stay_frozen(tmp_path: Path) -> None:
     model = sequential()
     model.layers[0].trainable = False
@@ -199,8 +227,17 @@ def test_how_steps_run_stays(tmp_path: Path) -> None:
     assert (loaded.run_eagerly, loaded._jit_compile) == (True, False)
 
 
-@pytest.mark.parametrize("option", [{"gradient_accumulation_steps": 2}, {"loss_scale_factor": 8.0}, {"use_ema": True}])
-@pytest.mark.parametrize("name", td.registry.optimizers.names())
+OPTIONS: list[dict[str, Any]] = [{"gradient_accumulation_steps": 2}, {"use_ema": True}]
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        *itertools.product(td.registry.optimizers.names(), OPTIONS),
+        # The one that is left out scales the loss itself.
+        *((name, {"loss_scale_factor": 8.0}) for name in td.registry.optimizers.names() if "lossscale" not in name),
+    ],
+)
 def test_every_optimizer_goes_on_where_it_was(name: str, option: dict[str, Any], tmp_path: Path) -> None:
     td.utils.set_random_seed(1)
     model = td.Sequential([L.Dense(4, activation="tanh", input_shape=(6,)), L.Dense(1)])

@@ -191,6 +191,29 @@ def test_what_is_no_layer_is_refused() -> None:
         td.Sequential(["dens"])
 
 
+@pytest.mark.parametrize(
+    ("layer", "error", "sentence"),
+    [
+        (None, TypeError, "model 'm': each layer must be one, not None"),
+        ("dense", TypeError, "model 'm': each layer: .*missing 1 required positional argument: 'units'"),
+        ("dens", ValueError, "model 'm': each layer: 'dens' is not a known layer"),
+        ([td.layers.Flatten()], TypeError, "model 'm': each layer: a layer must be given as"),
+    ],
+)
+def test_the_model_is_named_where_a_layer_is_none(layer: Any, error: Any, sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        td.Sequential([layer], name="m")
+
+
+def test_a_model_is_no_layer_of_itself() -> None:
+    model = td.Sequential(name="m")
+    around = td.Sequential([td.layers.Flatten(), model])
+    for itself in (model, around, td.Sequential([around])):
+        with pytest.raises(ValueError, match="model 'm' cannot be a layer of itself"):
+            model.add(itself)
+    assert model.layers == []
+
+
 def test_a_layer_that_does_not_fit_is_not_added() -> None:
     model = small()
     weights = model.get_weights()

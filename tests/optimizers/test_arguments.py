@@ -23,7 +23,7 @@ BAD: list[tuple[str, list[Any], str]] = [
     ("use_ema", ["no", 1, None], FLAG),
     ("normalize_gradients", ["no", 1, None, np.nan], FLAG),
     ("nesterov", ["no", 0, None], FLAG),
-    ("learning_rate", [-0.1, np.nan, np.inf, None, [0.1, 0.2], object], AT_LEAST_0 + " or a schedule"),
+    ("learning_rate", [-0.1, np.nan, np.inf, None, [0.1, 0.2], object, True, 10**400], AT_LEAST_0 + " or a schedule"),
 ]
 
 

@@ -354,7 +354,7 @@ def test_a_schedule_is_named(backend: str) -> None:
         assert optimizer.get_config()["learning_rate"] == "tenth"
     finally:
         td.plugins.reset()
-    with pytest.raises(ValueError, match=r"^'tenht' is not a known scheduler"):
+    with pytest.raises(ValueError, match=r"^sgd: learning_rate: 'tenht' is not a known scheduler"):
         td.optimizers.SGD("tenht")
 
 

@@ -90,3 +90,39 @@ def test_a_rule_may_decay_its_weights_unequally(backend: str) -> None:
     optimizer.exclude_from_weight_decay(var_names="gamma")
     optimizer.apply([grad([[0.0]]), grad([0.0]), grad([[0.0]])], weights)
     assert [weight.item() for weight in weights] == [0.5, 1.0, 1.0]
+
+
+def trained(name: str, decay: float | None, leave_out: Any = None, how: str = "eager", folder: Any = None) -> list[Any]:
+    """Return the kernel and the bias of a model after steps of an optimizer, some of them made after it was loaded."""
+    td.utils.set_random_seed(7)
+    model = td.Sequential([td.layers.Dense(2, input_shape=(2,), kernel_initializer="ones", bias_initializer="ones")])
+    decays = {"weight_decay": decay, **({"adam_weight_decay": decay} if name == "muon" else {})}
+    optimizer = td.registry.optimizers.get(name, learning_rate=0.1, **decays)
+    model.compile(optimizer, "mse", run_eagerly=how != "jit", jit_compile=how == "jit")
+    if leave_out is not None:
+        optimizer.exclude_from_weight_decay(**leave_out(model.layers[-1]))
+    x, y = np.linspace(-1, 1, 12).reshape(6, 2), np.linspace(2, 3, 12).reshape(6, 2)
+    for _ in range(2):
+        model.fit(x, y, batch_size=2, epochs=2, shuffle=False, verbose=0)
+        if how == "loaded":
+            model.save(folder / "model")
+            model = td.models.load_model(folder / "model")
+    return [weight.numpy() for weight in model.weights]
+
+
+@pytest.mark.parametrize("how", ["eager", "jit", "loaded"])
+@pytest.mark.parametrize("name", td.registry.optimizers.names())
+def test_every_optimizer_leaves_weights_out(name: str, how: str, tmp_path: Any) -> None:
+    kernel, bias = trained(name, 0.0 if name == "adamw" else None)
+    decayed = trained(name, 0.5)
+    assert np.abs(decayed[0] - kernel).max() > 1e-4
+    for leave_out in (
+        lambda layer: {"var_names": ["nothing", "bias"]}, lambda layer: {"var_list": [layer.bias]},
+        lambda layer: {"var_list": [layer.bias], "var_names": ["^unknown$"]},
+    ):  # fmt: skip
+        found = trained(name, 0.5, leave_out, how, tmp_path)
+        # What is left out is not the same weight as without any decay: its gradient depends on the others.
+        assert np.abs(found[1] - decayed[1]).max() > 1e-4
+    everything = trained(name, 0.5, lambda layer: {"var_names": "kernel|bias"}, how, tmp_path)
+    for one, other in zip(everything, (kernel, bias), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)

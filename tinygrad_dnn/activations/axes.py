@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tinygrad_dnn import ops
 from tinygrad_dnn.activations.smooth import sigmoid
-from tinygrad_dnn.ops import exp, floating, log, maximum, where
+from tinygrad_dnn.ops import cast, exp, floating, log, maximum, where
+from tinygrad_dnn.ops.cast import widened
 from tinygrad_dnn.tensor import Tensor, TensorLike
 
 
@@ -13,7 +14,8 @@ def softmax(x: TensorLike, axis: int = -1) -> Tensor:
 
     Over the last axis the result remembers x as its logits (``Tensor._logits``):
     ``losses.sparse_categorical_crossentropy`` and ``losses.categorical_crossentropy`` compute from them, since the
-    logarithm of a probability that rounds to 0 has lost what it was.
+    logarithm of a probability that rounds to 0 has lost what it was. That of float16 and bfloat16 is computed in
+    float32, and rounded.
 
     Raises:
         ValueError: ``axis`` is out of range.
@@ -23,8 +25,8 @@ def softmax(x: TensorLike, axis: int = -1) -> Tensor:
         Tensor([[0.090031, 0.244728, 0.665241]], dtype=float32)
     """
     x = floating(x)
-    powers = exp(_below_zero(x, axis))
-    out = powers / ops.sum(powers, axis, keepdims=True)
+    powers = exp(_below_zero(widened(x), axis))
+    out = cast(powers / ops.sum(powers, axis, keepdims=True), x.dtype)
     if axis in (-1, x.ndim - 1):
         out._logits = ("softmax", x)
     return out
@@ -40,8 +42,9 @@ def log_softmax(x: TensorLike, axis: int = -1) -> Tensor:
         >>> td.activations.log_softmax([[1.0, 2.0, 3.0]])
         Tensor([[-2.407606, -1.407606, -0.407606]], dtype=float32)
     """
-    shifted = _below_zero(floating(x), axis)
-    return shifted - log(ops.sum(exp(shifted), axis, keepdims=True))
+    x = floating(x)
+    shifted = _below_zero(widened(x), axis)
+    return cast(shifted - log(ops.sum(exp(shifted), axis, keepdims=True)), x.dtype)
 
 
 def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:

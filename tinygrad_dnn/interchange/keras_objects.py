@@ -155,11 +155,11 @@ def value_from_keras(value: Any, owner: str) -> Any:
 
 
 def _dtype_from_keras(name: str, config: dict[str, Any], owner: str) -> str:
-    found = config["name"]
-    if name != "DTypePolicy" or "mixed" in found:
+    found = config.get("name") or config.get("source_name")
+    if name != "DTypePolicy":
         raise NoCounterpartError(
-            f"{owner} has the dtype policy {found!r}, and a layer here has one type for what it holds and computes: "
-            "give it 'float32', 'float64' or 'float16'."
+            f"{owner} has the {name} {found!r}, which has no counterpart here: give it 'float32', 'float64', "
+            "'float16', 'mixed_float16' or 'mixed_bfloat16'."
         )
     return str(found)
 
@@ -288,6 +288,8 @@ def _kind_of(key: str, value: Any) -> registry.Registry | None:
     ):
         if key.endswith(ending):
             return kind
+    if key == "inner_optimizer":
+        return registry.optimizers
     return registry.schedulers if key == "learning_rate" and isinstance(value, (dict, str)) else None
 
 

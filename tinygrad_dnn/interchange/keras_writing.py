@@ -28,7 +28,7 @@ def model_to_keras(model: Model) -> dict[str, Any]:
     """
     if type(model) is Sequential:
         layers = [_to_keras(layer) for layer in model.layers]
-        given: dict[str, Any] = {"name": model.name, "trainable": model.trainable, "dtype": model.dtype}
+        given: dict[str, Any] = {"name": model.name, "trainable": model.trainable, "dtype": model.dtype_policy.name}
         if model.built:
             head = model.inputs[0]
             layers.insert(0, _input_to_keras(head.name, head.shape, head.dtype))

@@ -189,12 +189,13 @@ class PReLU(_Elementwise):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.alpha_initializer = registry.initializers.get(alpha_initializer)
-        self.alpha_regularizer = registry.regularizers.get(alpha_regularizer)
-        self.alpha_constraint = registry.constraints.get(alpha_constraint)
+        owner = f"PReLU {self.name!r}"
+        self.alpha_initializer = registry.initializers.given(alpha_initializer, f"{owner}: alpha_initializer")
+        self.alpha_regularizer = registry.regularizers.given(alpha_regularizer, f"{owner}: alpha_regularizer")
+        self.alpha_constraint = registry.constraints.given(alpha_constraint, f"{owner}: alpha_constraint")
         self.shared_axes = None
         if shared_axes is not None:
-            self.shared_axes = list(as_axes(shared_axes, f"PReLU {self.name!r}: shared_axes"))
+            self.shared_axes = list(as_axes(shared_axes, f"{owner}: shared_axes"))
 
     def build(self, input_shape: Shape) -> None:
         """Make alpha."""
@@ -277,7 +278,7 @@ class RReLU(_Elementwise):
         slope: Tensor | float = (self.lower + self.upper) / 2
         if training and self.lower < self.upper:
             slope = self.seed_generator.uniform(inputs.shape, self.lower, self.upper, self.dtype)
-        return ops.where(inputs > 0, inputs, slope * inputs)
+        return self._rounded(ops.where(inputs > 0, inputs, slope * inputs))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one."""

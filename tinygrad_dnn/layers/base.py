@@ -5,23 +5,28 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tinygrad_dnn import backend, nested, ops, registry
-from tinygrad_dnn.checks import as_integer
+from tinygrad_dnn import nested, ops, registry
+from tinygrad_dnn.backend.element_types import FLOATING
+from tinygrad_dnn.checks import as_flag, as_integer, as_name
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.layers.arguments import Shape as Shape
 from tinygrad_dnn.layers.arguments import as_shape, is_shape, unique_name
 from tinygrad_dnn.layers.holding import Holder
+from tinygrad_dnn.layers.moving import apart, move
 from tinygrad_dnn.layers.restoring import restoring_now
 from tinygrad_dnn.layers.surroundings import building, outermost
 from tinygrad_dnn.layers.symbolic import Call, OfFirstCall, connect, symbolic
+from tinygrad_dnn.layers.typed import Typed
+from tinygrad_dnn.ops.cast import widened
+from tinygrad_dnn.precision import PolicyLike
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, Variable, as_dtype, as_tensor
 
 
-class Layer(Holder):
+class Layer(Holder, Typed):
     """Base of all layers: override ``__init__``, ``build`` and ``call``.
 
     A layer makes its weights in ``build``, when the shape of its input is first known. Weights and layers set as
@@ -29,7 +34,8 @@ class Layer(Holder):
 
     Args:
         trainable: Whether its weights may be changed by an optimizer; may be set at any time.
-        dtype: The type of its weights and of what it computes; by default ``backend.floatx()``.
+        dtype: The type of its weights and of what it computes, or a policy that tells the two apart, as
+            "mixed_float16"; by default that of ``td.mixed_precision``, which is ``backend.floatx()`` unless it is set.
         name: What errors and summaries call it; by default its class name in snake case.
         activity_regularizer: A function of its output whose value joins the loss, or its name.
         input_shape: The shape of one sample, where the first layer of a model says it.
@@ -67,19 +73,17 @@ class Layer(Holder):
         self,
         *,
         trainable: bool = True,
-        dtype: DTypeLike | None = None,
+        dtype: PolicyLike | None = None,
         name: str | None = None,
         activity_regularizer: Any = None,
         input_shape: Sequence[int | None] | None = None,
         input_dim: int | None = None,
     ) -> None:
-        self._trainable = bool(trainable)
-        self.name = name or unique_name(type(self))
-        try:
-            self.dtype = as_dtype(dtype if dtype is not None else backend.floatx()).name
-        except TypeError as error:
-            raise TypeError(f"layer {self.name!r}: dtype must be a numeric type, not {dtype!r}.") from error
-        self.activity_regularizer = registry.regularizers.get(activity_regularizer)
+        self.name = as_name(name, f"{type(self).__name__}: name") or unique_name(type(self))
+        self._trainable = as_flag(trainable, f"layer {self.name!r}: trainable")
+        self._take(dtype)
+        owner = f"layer {self.name!r}: activity_regularizer"
+        self.activity_regularizer = registry.regularizers.given(activity_regularizer, owner)
         self.built = False
         self._given_input_shape: Shape | None = None
         if input_dim is not None:
@@ -171,7 +175,7 @@ class Layer(Holder):
     def _probe(self, shape: Any, unknown: int) -> Any:
         """Return zeros of a shape, or of each of several, with a batch of one and so much for an unknown length."""
         return nested.map_leaves(
-            lambda one: ops.zeros((1, *(unknown if n is None else n for n in one[1:])), dtype=self.dtype),
+            lambda one: ops.zeros((1, *(unknown if n is None else n for n in one[1:])), dtype=self.input_dtype),
             shape,
             leaf=is_shape,
         )
@@ -212,10 +216,16 @@ class Layer(Holder):
                 outputs = self.call(inputs, *args, training=acts, **kwargs)
             else:
                 outputs = self.call(inputs, *args, **kwargs)
+            if outputs is None:
+                raise TypeError(f"layer {self.name!r}: call returned None: it must return what it computed.")
             if self.activity_regularizer is not None:
                 # Divided by the batch's length, as Keras does: the penalty is one of a sample.
                 for output in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
-                    self.add_loss(self.activity_regularizer(output) / output.shape[0])
+                    self.add_loss(self.activity_regularizer(widened(output)) / output.shape[0])
+        except TypeError as error:
+            if outermost.depth == 1 and (reason := apart(self, inputs)) is not None:
+                raise TypeError(reason) from error
+            raise
         finally:
             outermost.depth -= 1
             outermost.training = outer
@@ -226,8 +236,9 @@ class Layer(Holder):
     def _as_inputs(self, inputs: Any) -> Any:
         if isinstance(inputs, Tensor):
             dtype = inputs.data.dtype
-            return ops.cast(inputs, self.dtype) if dtype.kind == "f" and dtype.name != self.dtype else inputs
-        if isinstance(inputs, (list, tuple)) and any(isinstance(x, (Tensor, np.ndarray)) for x in inputs):
+            wanted = self.input_dtype
+            return ops.cast(inputs, wanted) if dtype.kind in FLOATING and dtype.name != wanted else inputs
+        if isinstance(inputs, (list, tuple)) and any(hasattr(x, "__dlpack__") for x in inputs):
             return type(inputs)(self._as_inputs(x) for x in inputs)
         if isinstance(inputs, dict):
             return {key: self._as_inputs(x) for key, x in inputs.items()}
@@ -292,18 +303,23 @@ class Layer(Holder):
             raise ValueError(f"layer {self.name!r}: every length of the weight {name!r} must be known, not {lengths}.")
         restoring = restoring_now()
         value: TensorLike = 0 if restoring is not None else self._initial(initializer, lengths, element, name)
-        weight = Variable(value, element, trainable=trainable and element.kind == "f", name=name)
+        weight = Variable(value, element, trainable=trainable and element.kind in FLOATING, name=name)
         weight.path = f"{self.name}/{name}"
         if restoring is not None:
             restoring.stretch(weight, lengths)
-        weight.regularizer = registry.regularizers.get(regularizer)
-        weight.constraint = registry.constraints.get(constraint)
+        owner = f"layer {self.name!r}: the weight {name!r}"
+        weight.regularizer = registry.regularizers.given(regularizer, f"{owner}: regularizer")
+        weight.constraint = registry.constraints.given(constraint, f"{owner}: constraint")
+        if self.compute_dtype != self.dtype:
+            self._let_cast(weight)
         self._added_weights.append(weight)
         return weight
 
     def _initial(self, initializer: Any, lengths: tuple[int, ...], element: np.dtype[Any], name: str) -> Tensor:
         """Return a weight's first value."""
-        make = registry.initializers.get(initializer or ("glorot_uniform" if element.kind == "f" else "zeros"))
+        if initializer is None:
+            initializer = "glorot_uniform" if element.kind in FLOATING else "zeros"
+        make = registry.initializers.given(initializer, f"layer {self.name!r}: the weight {name!r}: initializer")
         wants_layer = "layer" in inspect.signature(make).parameters
         value = as_tensor(make(lengths, dtype=element.name, **({"layer": self} if wants_layer else {})))
         if value.shape != lengths:
@@ -311,6 +327,27 @@ class Layer(Holder):
                 f"layer {self.name!r}: the initializer of {name!r} returned shape {value.shape}, expected {lengths}."
             )
         return value
+
+    def to(self, backend: str) -> Self:
+        """Bring its weights and random streams, and all that it holds, to another backend; return the layer itself.
+
+        Everything goes on where it was, bit for bit, as far as the backends compute alike. What is not built yet will
+        be made on the thread's backend, which this does not change: ``td.backend.use`` does.
+
+        Args:
+            backend: "numpy", "cupy" or "strict"; "cupy:1" is the second GPU.
+
+        Raises:
+            ValueError: No backend has that name, or it has no such device.
+            RuntimeError: Its library cannot be used here.
+
+        Example:
+            >>> model = td.Sequential([td.Input(shape=(3,)), td.layers.Dense(1)])
+            >>> model.to("strict").weights[0].backend.name
+            'strict'
+        """
+        move([self], backend)
+        return self
 
     # -- losses --------------------------------------------------------------------------------------------------------
 
@@ -332,7 +369,7 @@ class Layer(Holder):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one, without its weights; extend it in a subclass."""
-        config: dict[str, Any] = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype}
+        config: dict[str, Any] = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype_policy.name}
         if self._given_input_shape is not None:
             config["input_shape"] = list(self._given_input_shape[1:])
         if self.activity_regularizer is not None:

@@ -87,7 +87,7 @@ class Conv2D(KernelLayer):
         )
         self.filters = as_integer(filters, f"{self._title}: filters", "[1, inf)")
         check_data_format(data_format, self._title)
-        if isinstance(groups, bool) or groups != 1:
+        if as_integer(groups, f"{self._title}: groups") != 1:
             raise ValueError(
                 f"{self._title}: groups must be 1, not {groups!r}; for several, split the channels with td.split and "
                 "give each group a Conv2D of its own."

@@ -13,6 +13,7 @@ from tinygrad_dnn.layers.arguments import Shape, as_shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.layers.kernel import KernelLayer
 from tinygrad_dnn.layers.symbolic import Call, SymbolicTensor, first_call
+from tinygrad_dnn.precision import global_policy
 from tinygrad_dnn.tensor import Tensor
 
 
@@ -36,6 +37,8 @@ class InputLayer(Layer):
 
     def __init__(self, shape: Sequence[int | None] | None = None, batch_size: int | None = None, **kwargs: Any) -> None:
         given, batch_shape = kwargs.pop("input_shape", None), kwargs.pop("batch_shape", None)
+        if kwargs.get("dtype") is None:
+            kwargs["dtype"] = global_policy().variable_dtype  # data come as they are
         super().__init__(**kwargs)
         owner = f"InputLayer {self.name!r}"
         if batch_shape is not None:
@@ -134,7 +137,8 @@ class Activation(Layer):
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.activation = registry.activations.get(activation) or registry.activations.get("linear")
+        found = registry.activations.given(activation, f"Activation {self.name!r}: activation")
+        self.activation = found or registry.activations.get("linear")
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return the activation of the inputs."""

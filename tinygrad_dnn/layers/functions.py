@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_dnn import nested, ops
+from tinygrad_dnn.checks import as_list, as_name
 from tinygrad_dnn.layers.arguments import as_shape, unique_name
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.tensor import Tensor
@@ -45,6 +46,8 @@ class Lambda(Layer):
         if output_shape is not None and not callable(output_shape):
             output_shape = as_shape(output_shape, f"Lambda {self.name!r}: output_shape")
         self.given_output_shape = output_shape
+        if arguments is not None and not isinstance(arguments, dict):
+            raise TypeError(f"Lambda {self.name!r}: arguments must be a dict or None, not {arguments!r}.")
         self.arguments = dict(arguments or {})
         try:
             parameters = inspect.signature(function).parameters
@@ -93,11 +96,12 @@ class Operation(Layer):
     """
 
     def __init__(self, operation: str, arguments: Sequence[Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "name": kwargs.get("name") or unique_name(str(operation))})
-        if operation not in ops.__all__:
-            raise ValueError(f"Operation {self.name!r}: td.ops has no function {operation!r}.")
+        name = as_name(kwargs.get("name"), "Operation: name") or unique_name(str(operation))
+        super().__init__(**{**kwargs, "name": name})
+        if not isinstance(operation, str) or operation not in ops.__all__:
+            raise ValueError(f"Operation {self.name!r}: operation must name a function of td.ops, not {operation!r}.")
         self.operation = operation
-        self.arguments = None if arguments is None else list(arguments)
+        self.arguments = None if arguments is None else as_list(arguments, f"Operation {self.name!r}: arguments")
 
     def call(self, inputs: Any) -> Tensor:
         """Return what the function makes of the inputs and the other arguments."""

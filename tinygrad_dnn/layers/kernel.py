@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_dnn import registry
+from tinygrad_dnn.checks import as_flag
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.tensor import Tensor, Variable
 
@@ -29,14 +30,15 @@ class KernelLayer(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.activation = registry.activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = registry.initializers.get(kernel_initializer)
-        self.bias_initializer = registry.initializers.get(bias_initializer)
-        self.kernel_regularizer = registry.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = registry.regularizers.get(bias_regularizer)
-        self.kernel_constraint = registry.constraints.get(kernel_constraint)
-        self.bias_constraint = registry.constraints.get(bias_constraint)
+        owner = f"{type(self).__name__} {self.name!r}"
+        self.activation = registry.activations.given(activation, f"{owner}: activation")
+        self.use_bias = as_flag(use_bias, f"{owner}: use_bias")
+        self.kernel_initializer = registry.initializers.given(kernel_initializer, f"{owner}: kernel_initializer")
+        self.bias_initializer = registry.initializers.given(bias_initializer, f"{owner}: bias_initializer")
+        self.kernel_regularizer = registry.regularizers.given(kernel_regularizer, f"{owner}: kernel_regularizer")
+        self.bias_regularizer = registry.regularizers.given(bias_regularizer, f"{owner}: bias_regularizer")
+        self.kernel_constraint = registry.constraints.given(kernel_constraint, f"{owner}: kernel_constraint")
+        self.bias_constraint = registry.constraints.given(bias_constraint, f"{owner}: bias_constraint")
 
     def _add_kernel_and_bias(self, shape: tuple[int, ...]) -> None:
         """Make a kernel of a shape, and a bias as long as its last axis."""

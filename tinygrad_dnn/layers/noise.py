@@ -30,7 +30,7 @@ class _Gaussian(Layer):
         if not training or not self._deviation:
             return inputs
         noise = self.seed_generator.normal(inputs.shape, stddev=self._deviation, dtype=self.dtype)
-        return self._disturbed(ops.cast(inputs, self.dtype), noise)
+        return self._rounded(self._disturbed(ops.cast(inputs, self.dtype), noise))
 
     def _disturbed(self, inputs: Tensor, noise: Tensor) -> Tensor:
         raise NotImplementedError
@@ -183,9 +183,9 @@ class SpatialDropout2D(_SpatialDropout):
 
     def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any) -> None:
         data_format = "channels_last" if data_format is None else data_format
-        last = data_format == "channels_last"
+        last = isinstance(data_format, str) and data_format == "channels_last"
         super().__init__(rate, noise_shape=(None, 1, 1, None) if last else (None, None, 1, 1), seed=seed, **kwargs)
-        if data_format not in ("channels_last", "channels_first"):
+        if not isinstance(data_format, str) or data_format not in ("channels_last", "channels_first"):
             raise ValueError(
                 f"SpatialDropout2D {self.name!r}: data_format must be 'channels_last' or 'channels_first', not "
                 f"{data_format!r}."

@@ -13,7 +13,10 @@ from tinygrad_dnn.tensor import Tensor, Variable
 
 
 class _Normalizing(Layer):
-    """What layers that normalise have in common: epsilon, the learned gamma and beta, and what is done with them."""
+    """What layers that normalise have in common: epsilon, the learned gamma and beta, and what is done with them.
+
+    They compute in the type of their weights, and round what they give: 16 bits do not hold a sum of squares.
+    """
 
     gamma: Variable | None = None
     beta: Variable | None = None
@@ -33,16 +36,16 @@ class _Normalizing(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        owner = f"{type(self).__name__} {self.name!r}: epsilon"
-        self.epsilon = as_number(epsilon, owner, "[0, inf)")
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = registry.initializers.get(beta_initializer)
-        self.gamma_initializer = registry.initializers.get(gamma_initializer)
-        self.beta_regularizer = registry.regularizers.get(beta_regularizer)
-        self.gamma_regularizer = registry.regularizers.get(gamma_regularizer)
-        self.beta_constraint = registry.constraints.get(beta_constraint)
-        self.gamma_constraint = registry.constraints.get(gamma_constraint)
+        owner = f"{type(self).__name__} {self.name!r}"
+        self.epsilon = as_number(epsilon, f"{owner}: epsilon", "[0, inf)")
+        self.center = as_flag(center, f"{owner}: center")
+        self.scale = as_flag(scale, f"{owner}: scale")
+        self.beta_initializer = registry.initializers.given(beta_initializer, f"{owner}: beta_initializer")
+        self.gamma_initializer = registry.initializers.given(gamma_initializer, f"{owner}: gamma_initializer")
+        self.beta_regularizer = registry.regularizers.given(beta_regularizer, f"{owner}: beta_regularizer")
+        self.gamma_regularizer = registry.regularizers.given(gamma_regularizer, f"{owner}: gamma_regularizer")
+        self.beta_constraint = registry.constraints.given(beta_constraint, f"{owner}: beta_constraint")
+        self.gamma_constraint = registry.constraints.given(gamma_constraint, f"{owner}: gamma_constraint")
 
     def _add_gamma_and_beta(self, shape: tuple[int, ...]) -> None:
         if self.scale:
@@ -62,7 +65,7 @@ class _Normalizing(Layer):
         if self.gamma is not None:
             factor = factor * ops.reshape(self.gamma, along)
         outputs = centred * factor
-        return outputs if self.beta is None else outputs + ops.reshape(self.beta, along)
+        return self._rounded(outputs if self.beta is None else outputs + ops.reshape(self.beta, along))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the same shape."""
@@ -152,8 +155,12 @@ class BatchNormalization(_Normalizing):
         self.axis = as_integer(axis, f"{owner}: axis")
         self.momentum = as_number(momentum, f"{owner}: momentum", "[0, 1]")
         self.unbiased = as_flag(unbiased, f"{owner}: unbiased")
-        self.moving_mean_initializer = registry.initializers.get(moving_mean_initializer)
-        self.moving_variance_initializer = registry.initializers.get(moving_variance_initializer)
+        self.moving_mean_initializer = registry.initializers.given(
+            moving_mean_initializer, f"{owner}: moving_mean_initializer"
+        )
+        self.moving_variance_initializer = registry.initializers.given(
+            moving_variance_initializer, f"{owner}: moving_variance_initializer"
+        )
 
     def build(self, input_shape: Shape) -> None:
         """Make gamma, beta and the moving averages."""

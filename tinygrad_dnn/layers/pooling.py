@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from tinygrad_dnn import ops
+from tinygrad_dnn.checks import as_flag
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
 from tinygrad_dnn.ops.geometry import as_padding, as_pair, check_data_format, check_images, output_lengths
@@ -128,7 +129,7 @@ class GlobalAveragePooling2D(Layer):
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_data_format(data_format, self._title)
-        self.keepdims = bool(keepdims)
+        self.keepdims = as_flag(keepdims, f"{self._title}: keepdims")
 
     @property
     def _title(self) -> str:

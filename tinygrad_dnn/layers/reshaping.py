@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.checks import as_axes, as_integer
+from tinygrad_dnn.checks import as_axes, as_flag, as_integer
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.base import Layer
@@ -172,6 +172,8 @@ class Rescaling(Layer):
         Tensor([[-1.,  1.]], dtype=float32)
     """
 
+    _keeps_width = True
+
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         owner = f"Rescaling {self.name!r}"
@@ -180,7 +182,7 @@ class Rescaling(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return the inputs rescaled."""
-        return ops.add(ops.multiply(ops.cast(inputs, self.dtype), self.scale), self.offset)
+        return self._rounded(ops.add(ops.multiply(ops.cast(inputs, self.dtype), self.scale), self.offset))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one."""
@@ -223,6 +225,8 @@ class Normalization(Layer):
     mean: Variable
     variance: Variable
 
+    _keeps_width = True
+
     def __init__(
         self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any
     ) -> None:
@@ -233,9 +237,9 @@ class Normalization(Layer):
             raise ValueError(f"{owner}: mean and variance must both be given, or neither.")
         self.input_mean = None if mean is None else _as_numbers(mean, f"{owner}: mean")
         self.input_variance = None if variance is None else _as_numbers(variance, f"{owner}: variance")
-        if self.input_variance is not None and np.min(self.input_variance) < 0:
+        if self.input_variance is not None and np.any(np.asarray(self.input_variance) < 0):
             raise ValueError(f"{owner}: a variance must be at least 0, not {variance!r}.")
-        self.invert = bool(invert)
+        self.invert = as_flag(invert, f"{owner}: invert")
 
     def build(self, input_shape: Shape) -> None:
         """Make the mean and the variance."""
@@ -320,7 +324,7 @@ class Normalization(Layer):
         mean = ops.reshape(self.mean, along)
         deviation = ops.maximum(ops.sqrt(ops.reshape(self.variance, along)), _EPSILON)
         inputs = ops.cast(inputs, self.dtype)
-        return inputs * deviation + mean if self.invert else (inputs - mean) / deviation
+        return self._rounded(inputs * deviation + mean if self.invert else (inputs - mean) / deviation)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the same shape."""

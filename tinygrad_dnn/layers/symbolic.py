@@ -58,7 +58,7 @@ class SymbolicTensor:
 
     def __init__(self, shape: Shape, call: Call, place: int) -> None:
         self.shape = tuple(shape)
-        self.dtype = call.layer.dtype
+        self.dtype = call.layer.compute_dtype
         self.call = call
         self.place = place
 

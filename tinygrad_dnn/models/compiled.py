@@ -106,9 +106,10 @@ def restore(model: Model, description: dict[str, Any], decoder: Decoder, weights
         _check_patterns([*undecayed["patterns"], *_patterns_of(config.get("config", {}))], weights)
         optimizer: Optimizer = registry.optimizers.get(config)
         arguments = {part: decoder.decode(description[part]) for part in _PARTS}
-        model.compile(
-            optimizer, **arguments, run_eagerly=description["run_eagerly"], jit_compile=description["jit_compile"]
-        )
+        how = {"run_eagerly": description["run_eagerly"], "jit_compile": description["jit_compile"]}
+        if model.dtype_policy.name == "mixed_float16":
+            how["auto_scale_loss"] = False  # the optimizer is wrapped if it was
+        model.compile(optimizer, **arguments, **how)
         kept = [weights[name] for name in undecayed["weights"]]
     except KeyError as error:
         raise FileError(f"it does not say {error} of how the model was compiled") from None
@@ -134,15 +135,18 @@ def restore_state(
         optimizer.build([weights[name]])
         own = state.optimizer_state(optimizer, {name: weights[name]})
         _bind({key: value for key, value in own.items() if key.startswith(f"{state.OPTIMIZER}{name}/")}, arrays)
-    _bind(state.optimizer_state(optimizer, {}), arrays)
+    _bind(state.optimizer_state(optimizer, {}), arrays, any_float=True)
     left = [name for name in arrays if name.startswith(state.OPTIMIZER)]
     if left:
         raise FileError(f"it has {left[0]!r:.80}, which the optimizer {optimizer.name!r} does not keep")
 
 
-def _bind(variables: dict[str, Variable], arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+def _bind(variables: dict[str, Variable], arrays: dict[str, np.ndarray[Any, Any]], any_float: bool = False) -> None:
     for name, variable in variables.items():
         array = arrays.pop(name, None)
+        if array is not None and any_float and array.dtype.kind == variable.dtype.kind == "f":
+            # It was made under another default floating-point type than that under which the model was saved.
+            variable.data = variable.data.astype(array.dtype)
         if array is None or array.shape != variable.shape or array.dtype != variable.dtype:
             found = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
             raise FileError(
@@ -153,8 +157,10 @@ def _bind(variables: dict[str, Variable], arrays: dict[str, np.ndarray[Any, Any]
 
 
 def _patterns_of(config: dict[str, Any]) -> list[Any]:
-    """Return the regular expressions among an optimizer's arguments."""
-    return list(config.get("exclude_layers") or ())
+    """Return the regular expressions among an optimizer's arguments, and among those of one that it wraps."""
+    inner = config.get("inner_optimizer")
+    inside = inner.get("config") if isinstance(inner, dict) else None
+    return [*(config.get("exclude_layers") or ()), *(_patterns_of(inside) if isinstance(inside, dict) else ())]
 
 
 def _check_patterns(patterns: list[Any], weights: Mapping[str, Variable]) -> None:

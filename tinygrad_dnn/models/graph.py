@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tinygrad_dnn import nested
+from tinygrad_dnn.checks import shown
 from tinygrad_dnn.layers import Input, InputLayer, Layer, SymbolicTensor
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.symbolic import Call
@@ -87,7 +88,7 @@ class LayerGraph:
         for x in found:
             if not isinstance(x, SymbolicTensor):
                 raise TypeError(
-                    f"{self.owner}: {argument} must be what Input and layers called on it return, not {x!r:.60}."
+                    f"{self.owner}: {argument} must be what Input and layers called on it return, not {shown(x)}."
                 )
         if not found:
             raise ValueError(f"{self.owner}: {argument} is empty: give at least one symbolic tensor.")

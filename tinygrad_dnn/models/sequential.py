@@ -35,6 +35,8 @@ class Sequential(Model):
         57
     """
 
+    _keeps_width = True
+
     def __init__(self, layers: Sequence[Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._stack: list[Layer] = []
@@ -80,7 +82,11 @@ class Sequential(Model):
     def _append(self, layer: Any) -> None:
         if isinstance(layer, SymbolicTensor) and isinstance(layer.call.layer, InputLayer):
             layer = layer.call.layer
-        layer = registry.layers.get(layer)
+        layer = registry.layers.given(layer, f"model {self.name!r}: each layer")
+        if layer is None:
+            raise TypeError(f"model {self.name!r}: each layer must be one, not None.")
+        if any(inner is self for inner, _ in layer._flatten()):
+            raise ValueError(f"model {self.name!r} cannot be a layer of itself: make another Sequential around it.")
         if isinstance(layer, InputLayer) and self._stack:
             raise ValueError(
                 f"model {self.name!r} already has layers, and {layer.name!r} is an InputLayer: it must come first."

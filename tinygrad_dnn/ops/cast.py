@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import backend as backends
+from tinygrad_dnn.backend.element_types import FLOATING, common_float, is_narrow
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, apply, as_dtype, as_tensor
 
@@ -22,7 +23,7 @@ def cast(x: TensorLike, dtype: DTypeLike) -> Tensor:
 
     Args:
         x: A Tensor or what makes one.
-        dtype: float16, float32, float64, an integer type or bool.
+        dtype: float16, bfloat16, float32, float64, an integer type or bool.
 
     Raises:
         TypeError: ``dtype`` is no such type.
@@ -39,20 +40,37 @@ def cast(x: TensorLike, dtype: DTypeLike) -> Tensor:
 def floating(x: TensorLike) -> Tensor:
     """Return ``x`` as a floating-point Tensor, integers and booleans in the default type."""
     x = as_tensor(x)
-    return x if x.data.dtype.kind == "f" else cast(x, backends.floatx())
+    return x if x.data.dtype.kind in FLOATING else cast(x, backends.floatx())
+
+
+def widened(x: Any) -> Any:
+    """Return a Tensor of float16 or bfloat16 in float32, with the logits that it remembers; all else as it is.
+
+    Example:
+        >>> from tinygrad_dnn.ops.cast import widened
+        >>> widened(td.zeros((2,), "float16"))
+        Tensor([0., 0.], dtype=float32)
+    """
+    if not isinstance(x, Tensor) or not is_narrow(x.data.dtype):
+        return x
+    out = cast(x, np.float32)
+    if x._logits is not None and max(x._assigned, x._logits[1]._assigned) <= x._serial:
+        out._logits = x._logits[0], widened(x._logits[1])
+    return out
 
 
 def promote(x: TensorLike, y: TensorLike, *, to_float: bool = False) -> tuple[Any, Any]:
     """Bring two operands to a common dtype; a Python number adapts to the Tensor beside it and stays a number.
 
     Integers beside floats take the float's type (NumPy would widen to float64). With ``to_float``, two integers
-    become floats of the default type as well.
+    become floats of the default type as well. A weight of a layer that computes in float16 or bfloat16 takes that type
+    beside a Tensor of it.
     """
     if isinstance(x, Tensor):
         if isinstance(y, Tensor):
             if x.data.dtype == y.data.dtype and (not to_float or x.data.dtype.kind == "f"):
                 return x, y
-            common = _common(x.dtype, y.dtype, to_float)
+            common = _common(x, y, to_float)
             return cast(x, common), cast(y, common)
         if type(y) is float and x.data.dtype.kind == "f":
             return x, y  # by far the most frequent case
@@ -67,6 +85,9 @@ def _with_number(x: Tensor, y: TensorLike, to_float: bool) -> tuple[Tensor, Any]
     if isinstance(y, np.generic):
         y = y.item()  # a NumPy scalar would carry its dtype into the result, a Python number does not
     kind = x.data.dtype.kind
+    if kind == "V" and isinstance(y, (int, float)):
+        # NumPy takes a number beside bfloat16 for a float32.
+        return x, Tensor._wrap(x.backend.full((), y, dtype=x.dtype))  # type: ignore[attr-defined]
     if isinstance(y, float):
         return (x if kind == "f" else cast(x, backends.floatx())), y
     if isinstance(y, int):  # bool too
@@ -79,9 +100,16 @@ def _with_number(x: Tensor, y: TensorLike, to_float: bool) -> tuple[Tensor, Any]
     return pair
 
 
-def _common(a: np.dtype[Any], b: np.dtype[Any], to_float: bool) -> np.dtype[Any]:
-    if (a.kind == "f") != (b.kind == "f"):
-        return a if a.kind == "f" else b
+def _common(x: Tensor, y: Tensor, to_float: bool) -> np.dtype[Any]:
+    a, b = x.dtype, y.dtype
+    if x._autocast is not None and x._autocast == b:
+        return b
+    if y._autocast is not None and y._autocast == a:
+        return a
+    if a.kind in FLOATING and b.kind in FLOATING:
+        return common_float(a, b)
+    if a.kind in FLOATING or b.kind in FLOATING:
+        return a if a.kind in FLOATING else b
     common = np.result_type(a, b)
     return np.dtype(backends.floatx()) if to_float and common.kind != "f" else common
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import backend as backends
+from tinygrad_dnn.backend.element_types import FLOATING
 from tinygrad_dnn.tensor import DTypeLike, Tensor, TensorLike, as_dtype, as_tensor
 
 Shape = int | Sequence[int]
@@ -106,7 +107,7 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: DTyp
         Tensor([0, 1, 2], dtype=int64)
     """
     host = np.arange(start, stop, step) if stop is not None else np.arange(0, start, step)
-    if dtype is not None or host.dtype.kind == "f":
+    if dtype is not None or host.dtype.kind in FLOATING:
         host = host.astype(_dtype(dtype))
     return _new(host)
 

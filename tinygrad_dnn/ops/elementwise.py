@@ -147,9 +147,16 @@ def floor(x: TensorLike) -> Tensor:
 
 # -- powers and exponentials -------------------------------------------------------------------------------------------
 
+def _power(xp: Any, x: Any, y: Any) -> Any:
+    # A device would answer with 0.
+    if type(y) is int and y < 0 and x.dtype.kind in "iu":
+        raise ValueError("integers have no negative integer powers")
+    return xp.power(x, y)
+
+
 POWER = _elementwise(
     "power",
-    lambda xp, x, y: xp.power(x, y),
+    _power,
     x=lambda g, x, y: g * _power_slope(x, y),
     y=lambda g, out, x: g * out * _power_log(x),
 )
@@ -183,7 +190,8 @@ def power(x: TensorLike, y: TensorLike) -> Tensor:
     """Return x to the power y, elementwise with broadcasting.
 
     Raises:
-        ValueError: The shapes do not broadcast, or an integer is raised to a negative integer power.
+        ValueError: The shapes do not broadcast, or an integer is raised to a negative integer power; powers on a device
+            are not looked at, and give 0 there.
 
     Example:
         >>> td.power([1.0, 2.0, 3.0], 2)

@@ -39,7 +39,7 @@ def as_padding(value: str, owner: str) -> str:
         >>> td.ops.geometry.as_padding("SAME", "padding")
         'same'
     """
-    found = value.lower() if isinstance(value, str) else value
+    found = value.lower() if isinstance(value, str) else ""
     if found not in ("valid", "same"):
         raise ValueError(f"{owner} must be 'valid' or 'same', not {value!r}.")
     return found
@@ -71,7 +71,7 @@ def check_data_format(value: str | None, owner: str) -> None:
     Raises:
         ValueError: It is neither None nor "channels_last".
     """
-    if value not in (None, "channels_last"):
+    if not isinstance(value, str | None) or value not in (None, "channels_last"):
         raise ValueError(
             f"{owner}: data_format must be 'channels_last', images being (batch, height, width, channels), not "
             f"{value!r}; td.transpose(x, (0, 2, 3, 1)) brings the channels last."

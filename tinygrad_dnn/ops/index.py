@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dnn import backend as backends
 from tinygrad_dnn.graph import Primitive
-from tinygrad_dnn.ops.cast import cast, fitted
+from tinygrad_dnn.ops.cast import cast, fitted, widened
 from tinygrad_dnn.ops.elementwise import where
 from tinygrad_dnn.ops.shape import SLICE, broadcast_to, normalize_axes, reshape
 from tinygrad_dnn.tensor import Tensor, TensorLike, apply, as_tensor, tensor
@@ -43,13 +43,18 @@ def _scatter_add(xp: Any, values: Any, *indices: Any, template: tuple[Any, ...],
 GATHER: Primitive = Primitive(
     "gather",
     _gather,
-    x=lambda g, x_shape, indices, template: apply(SCATTER_ADD, (g, *indices), {"template": template, "shape": x_shape}),
+    x=lambda g, x_shape, indices, template: _scattered(g, indices, template, x_shape),
 )
 SCATTER_ADD: Primitive = Primitive(
     "scatter_add",
     _scatter_add,
     values=lambda g, indices, template: apply(GATHER, (g, *indices), {"template": template}),
 )
+
+
+def _scattered(g: Tensor, indices: tuple[Any, ...], template: Any, shape: tuple[int, ...]) -> Tensor:
+    """Add a gradient into zeros; of 16 bits in float32, which autograd rounds: CuPy cannot add bfloat16 to memory."""
+    return apply(SCATTER_ADD, (widened(g), *indices), {"template": template, "shape": shape})
 
 
 def getitem(x: TensorLike, index: Any) -> Tensor:

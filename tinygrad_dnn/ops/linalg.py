@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from tinygrad_dnn.backend.element_types import is_narrow
 from tinygrad_dnn.graph import Primitive
-from tinygrad_dnn.ops.cast import promote
+from tinygrad_dnn.ops.cast import cast, promote
 from tinygrad_dnn.ops.shape import reshape, swapaxes
 from tinygrad_dnn.tensor import Tensor, TensorLike, apply, as_tensor
 
@@ -16,10 +19,16 @@ MATMUL: Primitive = Primitive(
 )
 
 
+def _accumulates_widely(x: Tensor) -> bool:
+    """Tell whether the array library's own product of 16-bit floats adds up in float32, as cuBLAS does."""
+    return x.backend.name == "cupy"
+
+
 def matmul(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the matrix product: (..., n, k) by (..., k, m) gives (..., n, m), leading axes broadcasting.
 
-    A 1-D operand is a row on the left and a column on the right, and its axis is dropped from the result.
+    A 1-D operand is a row on the left and a column on the right, and its axis is dropped from the result. The sums of
+    products of float16 and bfloat16 are computed in float32 and rounded at the end, as a GPU's matrix units do it.
 
     Raises:
         ValueError: The inner lengths differ, or an operand is 0-d.
@@ -33,6 +42,8 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
     left, right = a.shape, b.shape
     if not left or not right or left[-1] != right[-2 if len(right) > 1 else 0]:
         raise ValueError(f"matmul: shapes {left} and {right} do not fit: the inner lengths must be equal.")
+    if is_narrow(a.data.dtype) and not _accumulates_widely(a):
+        return cast(matmul(cast(a, np.float32), cast(b, np.float32)), a.data.dtype)
     if len(left) > 1 and len(right) > 1:
         return apply(MATMUL, (a, b))
     rows = reshape(a, (1, -1)) if len(left) == 1 else a

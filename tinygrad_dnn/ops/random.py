@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_dnn import backend as backends
+from tinygrad_dnn.backend.element_types import FLOATING
 from tinygrad_dnn.graph import Primitive, no_grad
 from tinygrad_dnn.ops.elementwise import cos, log, sqrt
 from tinygrad_dnn.tensor import DTypeLike, Tensor, Variable, apply, as_dtype, tensor
@@ -136,7 +137,7 @@ class SeedGenerator:
         """
         with no_grad():
             target = as_dtype(backends.floatx() if dtype is None else dtype)
-            if target.kind != "f":
+            if target.kind not in FLOATING:
                 raise TypeError(f"random numbers are drawn as floats, not as {target.name}: cast them afterwards.")
             drawn = apply(UNIFORM, (self.state,), {"shape": tuple(shape), "dtype": target})
             self.state.assign(self.state + self._one_draw)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dnn.backend.element_types import is_narrow
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.ops.cast import cast, floating
 from tinygrad_dnn.ops.elementwise import divide, equal, exp, log, not_equal, sqrt, where
@@ -45,10 +52,29 @@ CUMSUM = Primitive(
 )
 
 
+def in_float32(operation: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Let an operation that adds up compute float16 and bfloat16 in float32, and round what it gives at the end.
+
+    NumPy's own sum of bfloat16 is stuck at 256 ones, and one of float16 is infinite from 65,520 of them on, also where
+    it is divided by their number next.
+    """
+
+    @functools.wraps(operation)
+    def computed(x: TensorLike, *args: Any, **kwargs: Any) -> Tensor:
+        x = as_tensor(x)
+        dtype = x.data.dtype
+        if not is_narrow(dtype):
+            return operation(x, *args, **kwargs)
+        return cast(operation(cast(x, np.float32), *args, **kwargs), dtype)
+
+    return computed
+
+
 def _reduce(primitive: Primitive, x: Tensor, axis: Axes, keepdims: bool) -> Tensor:
     return apply(primitive, (x,), {"axis": normalize_axes(axis, x.ndim), "keepdims": keepdims})
 
 
+@in_float32
 def sum(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the sum over ``axis`` (all axes by default); booleans are counted.
 
@@ -62,6 +88,7 @@ def sum(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return _reduce(SUM, as_tensor(x), axis, keepdims)
 
 
+@in_float32
 def mean(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the mean over ``axis`` (all axes by default), NaN of nothing; integers become floats.
 
@@ -83,6 +110,7 @@ def _count(x: Tensor, axis: Axes) -> int:
     return count
 
 
+@in_float32
 def var(x: TensorLike, axis: Axes = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """Return the variance over ``axis``: the mean squared deviation from the mean, divided by n - ``ddof``.
 
@@ -96,6 +124,7 @@ def var(x: TensorLike, axis: Axes = None, keepdims: bool = False, ddof: int = 0)
     return divide(sum(deviation * deviation, axis, keepdims), count if count > 0 else float("nan"))
 
 
+@in_float32
 def std(x: TensorLike, axis: Axes = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """Return the standard deviation over ``axis``, the square root of ``var``.
 
@@ -182,6 +211,7 @@ def all(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return equal(sum(equal(as_tensor(x), 0), axis, keepdims), 0)
 
 
+@in_float32
 def cumsum(x: TensorLike, axis: int = 0) -> Tensor:
     """Return the running sum along ``axis``.
 
@@ -197,6 +227,7 @@ def cumsum(x: TensorLike, axis: int = 0) -> Tensor:
     return apply(CUMSUM, (x,), {"axis": axis})
 
 
+@in_float32
 def logsumexp(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the logarithm of the sum of exponentials over ``axis``, computed after subtracting the maximum.
 
@@ -222,6 +253,7 @@ def _reduced_shape(x: Tensor, axis: Axes) -> tuple[int, ...]:
     return tuple(n for i, n in enumerate(x.shape) if i not in axes)
 
 
+@in_float32
 def norm(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the Euclidean norm over ``axis``: the root of the sum of squares; its gradient at 0 is 0.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinygrad_dnn.backend.element_types import FLOATING, common_float
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.ops.cast import cast
 from tinygrad_dnn.ops.elementwise import where
@@ -96,7 +98,14 @@ def reshape(x: TensorLike, shape: int | Sequence[int]) -> Tensor:
     """
     x = as_tensor(x)
     target = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
-    return x if x.data.shape == target else apply(RESHAPE, (x,), {"shape": target})
+    return x if x.data.shape == target else _as_weight(apply(RESHAPE, (x,), {"shape": target}), x)
+
+
+def _as_weight(out: Tensor, x: Tensor) -> Tensor:
+    """Let a layer's weight in another shape still take the type of what it meets."""
+    if x._autocast is not None:
+        out._autocast = x._autocast
+    return out
 
 
 def ravel(x: TensorLike) -> Tensor:
@@ -122,7 +131,7 @@ def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     """
     x = as_tensor(x)
     order = tuple(range(x.ndim))[::-1] if axes is None else normalize_axes(axes, x.ndim)
-    return apply(TRANSPOSE, (x,), {"axes": order})
+    return _as_weight(apply(TRANSPOSE, (x,), {"axes": order}), x)
 
 
 def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
@@ -241,9 +250,9 @@ def concatenate(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
     tensors = [as_tensor(x) for x in xs]
     if not tensors:
         raise ValueError("concatenate needs at least one Tensor.")
-    common = np.result_type(*(t.dtype for t in tensors))
-    if common.kind == "f":  # integers beside floats take the floats' type
-        common = np.result_type(*(t.dtype for t in tensors if t.dtype.kind == "f"))
+    floats = [t.dtype for t in tensors if t.dtype.kind in FLOATING]
+    # Integers beside floats take the floats' type.
+    common = functools.reduce(common_float, floats) if floats else np.result_type(*(t.dtype for t in tensors))
     (place,) = normalize_axes(axis, tensors[0].ndim)
     return apply(CONCATENATE, tuple(cast(t, common) for t in tensors), {"axis": place})
 

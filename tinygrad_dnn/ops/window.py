@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from tinygrad_dnn.backend.element_types import is_narrow
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.ops import reduce
 from tinygrad_dnn.ops.cast import cast, floating, promote
@@ -265,6 +268,9 @@ def conv(
         Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
     """
     x, weights = promote(as_tensor(inputs), as_tensor(kernel), to_float=True)
+    if is_narrow(x.data.dtype):  # its sums, too, are computed in float32
+        wide, wide_weights = cast(x, np.float32), cast(weights, np.float32)
+        return cast(conv(wide, wide_weights, strides, padding, dilation_rate, bias), x.data.dtype)
     steps, dilation = as_pair(strides, "conv: strides"), as_pair(dilation_rate, "conv: dilation_rate")
     if x.ndim != 4 or weights.ndim != 4 or x.shape[3] != weights.shape[2]:
         raise ValueError(
@@ -303,6 +309,7 @@ def max_pool(
     return reduce.max(_pooled(inputs, pool_size, strides, padding, "max_pool", -math.inf), (3, 4))
 
 
+@reduce.in_float32
 def average_pool(
     inputs: TensorLike,
     pool_size: int | Sequence[int],

@@ -12,13 +12,14 @@ from tinygrad_dnn.optimizers.adafactor import Adafactor
 from tinygrad_dnn.optimizers.adam_variants import Adamax, AdamW, Lamb, Lion, RAdam
 from tinygrad_dnn.optimizers.adaptive import Adam, Nadam, RMSprop
 from tinygrad_dnn.optimizers.base import Optimizer
+from tinygrad_dnn.optimizers.loss_scale import LossScaleOptimizer
 from tinygrad_dnn.optimizers.muon import Muon
 from tinygrad_dnn.optimizers.schedule_free import ScheduleFreeAdamW
 from tinygrad_dnn.optimizers.sgd import SGD
 
 __all__ = [
-    "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam",
-    "Optimizer", "RAdam", "RMSprop", "ScheduleFreeAdamW", "get", "serialize",
+    "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "LossScaleOptimizer",
+    "Muon", "Nadam", "Optimizer", "RAdam", "RMSprop", "ScheduleFreeAdamW", "get", "serialize",
 ]  # fmt: skip
 
 
@@ -35,6 +36,6 @@ def register_optimizers(register: Register) -> None:
     """Register the built-in optimizers, as a plugin registers its own."""
     for optimizer in (
         SGD, RMSprop, Adam, Nadam, AdamW, Adamax, RAdam, Lamb, Lion, Adagrad, Adadelta, Ftrl, Muon, Adafactor,
-        ScheduleFreeAdamW,
+        ScheduleFreeAdamW, LossScaleOptimizer,
     ):  # fmt: skip
         register(optimizer)

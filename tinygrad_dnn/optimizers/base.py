@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from tinygrad_dnn import backend, ops, registry
-from tinygrad_dnn.checks import Checked, as_integer
+from tinygrad_dnn.checks import Checked, as_integer, as_name
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.optimizers import clipping
 from tinygrad_dnn.optimizers.exclusion import Exclusion, as_patterns
@@ -85,7 +85,8 @@ class Optimizer(Checked):
         normalize_gradients: bool = False,
         name: str | None = None,
     ) -> None:
-        self.name = name or type(self).__name__.lower()
+        kind = type(self).__name__
+        self.name = as_name(name, f"{kind}: name") or kind.lower()
         clippings = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         clipping.check_one_kind(self.name, **clippings, normalize_gradients=normalize_gradients)
         positive = {
@@ -164,13 +165,13 @@ class Optimizer(Checked):
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         if isinstance(value, (str, dict)):
-            value = registry.schedulers.get(value)
+            value = registry.schedulers.given(value, f"{self.name}: learning_rate")
         if callable(value) and not isinstance(value, type):
             self._schedule = value
             return
         try:
-            number = float(value)
-        except (TypeError, ValueError):
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (OverflowError, TypeError, ValueError):
             number = math.nan
         if not number >= 0 or math.isinf(number):
             raise ValueError(f"{self.name}: learning_rate must be a number of at least 0 or a schedule, not {value!r}.")
@@ -234,6 +235,11 @@ class Optimizer(Checked):
                 self._step(unscaled, chosen, self.learning_rate)
             else:
                 self._accumulate(unscaled, chosen, self.gradient_accumulation_steps)
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether ``scale_loss`` does anything."""
+        return self.loss_scale_factor is not None
 
     def scale_loss(self, loss: Tensor) -> Tensor:
         """Return the loss times ``loss_scale_factor``, whose gradients ``apply`` expects; ``fit`` does this itself.
@@ -370,6 +376,9 @@ class Optimizer(Checked):
         self, var_list: Sequence[Tensor] | None = None, var_names: str | Sequence[str] | None = None
     ) -> None:
         """Leave some weights out of ``weight_decay``, and no others.
+
+        The last call counts, and it may come at any time; in Keras it must come before the first update. A saved model
+        holds what was left out.
 
         Args:
             var_list: The weights themselves.

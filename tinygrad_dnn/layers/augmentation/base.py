@@ -65,6 +65,8 @@ class ImageLayer(Layer):
         **kwargs: Those of ``Layer``.
     """
 
+    _keeps_width = True
+
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_data_format(data_format, self._title)
@@ -114,7 +116,7 @@ class RandomImageLayer(ImageLayer):
         """Return the images changed, or at inference as they are; bytes become floats in both cases."""
         self.compute_output_shape(inputs.shape)
         images = ops.cast(inputs, self.dtype)
-        return self._changed(images) if training else self._unchanged(images)
+        return self._rounded(self._changed(images) if training else self._unchanged(images))
 
     def _changed(self, images: Tensor) -> Tensor:
         """Return what training sees."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.checks import as_choice, as_integer, as_number
+from tinygrad_dnn.backend.element_types import FLOATING
+from tinygrad_dnn.checks import as_choice, as_flag, as_integer, as_number
 from tinygrad_dnn.layers.arguments import Shape
 from tinygrad_dnn.layers.augmentation.base import ImageLayer, RandomImageLayer
 from tinygrad_dnn.layers.augmentation.sampling import INTERPOLATIONS, middle, pixels, positions, resize
@@ -119,7 +120,8 @@ class CenterCrop(_Sized):
         """Return the middle of the images."""
         self.compute_output_shape(inputs.shape)
         top, left = (inputs.shape[1] - self.height) // 2, (inputs.shape[2] - self.width) // 2
-        return ops.cast(inputs, self.dtype)[:, top : top + self.height, left : left + self.width]
+        part = ops.cast(inputs, self.dtype)[:, top : top + self.height, left : left + self.width]
+        return self._rounded(part)
 
 
 class Resizing(_Sized):
@@ -168,13 +170,13 @@ class Resizing(_Sized):
     ) -> None:
         super().__init__(height, width, data_format=data_format, **kwargs)
         self.interpolation = as_choice(interpolation, f"{self._title}: interpolation", INTERPOLATIONS)
-        self.crop_to_aspect_ratio = bool(crop_to_aspect_ratio)
-        self.pad_to_aspect_ratio = bool(pad_to_aspect_ratio)
+        self.crop_to_aspect_ratio = as_flag(crop_to_aspect_ratio, f"{self._title}: crop_to_aspect_ratio")
+        self.pad_to_aspect_ratio = as_flag(pad_to_aspect_ratio, f"{self._title}: pad_to_aspect_ratio")
         if crop_to_aspect_ratio and pad_to_aspect_ratio:
             raise ValueError(f"{self._title}: crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other.")
         self.fill_mode = as_choice(fill_mode, f"{self._title}: fill_mode", ("constant",))
         self.fill_value = as_number(fill_value, f"{self._title}: fill_value")
-        self.antialias = bool(antialias)
+        self.antialias = as_flag(antialias, f"{self._title}: antialias")
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return the images in the other size."""
@@ -185,8 +187,8 @@ class Resizing(_Sized):
         elif self.pad_to_aspect_ratio:
             images = self._padded(images)
         outputs = resize(images, self.height, self.width, self.interpolation, self.antialias)
-        if inputs.dtype.kind == "f":
-            return outputs
+        if inputs.dtype.kind in FLOATING:
+            return self._rounded(outputs)
         return ops.cast(outputs if self.interpolation == "nearest" else _rounded(outputs), inputs.dtype)
 
     def _padded(self, images: Tensor) -> Tensor:
