@@ -126,21 +126,23 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
 KINDS = (
     "initializers", "optimizers", "schedulers", "regularizers", "constraints", "losses", "layers", "callbacks",
 )  # fmt: skip
+# An error that speaks of an argument without its name.
+IN_OTHER_WORDS = {"boundarie": "boundary"}
 # Where True is not taken for 1.
 WITHOUT_TRUTH_VALUES = ("initializers", "schedulers", "regularizers", "constraints", "layers", "callbacks")
 
 
-def classes() -> dict[str, type]:
-    """Return the classes that are registered, by kind and name."""
+def classes(*kinds: str) -> dict[str, type]:
+    """Return the classes of some kinds that are registered, by kind and name."""
     found = {}
-    for kind in KINDS:
+    for kind in kinds:
         registry = getattr(td.registry, kind)
         entries = {f"{kind}.{name}": registry._entry(name).obj for name in registry.names()}
         found |= {name: made for name, made in entries.items() if isinstance(made, type)}
     return found
 
 
-CLASSES = classes()
+CLASSES, METRICS = classes(*KINDS), classes("metrics")
 
 
 def parameters(cls: type) -> dict[str, inspect.Parameter]:
@@ -219,6 +221,48 @@ def test_a_truth_value_is_no_number(where: str) -> None:
 def test_what_is_out_of_range_is_refused_by_name(name: str, argument: str, value: Any) -> None:
     (cls,) = (cls for key, cls in CLASSES.items() if key.endswith(f".{name}"))
     assert_refused(cls, argument, value)
+
+
+STRANGE = [
+    "many", "", None, [], [1, 2], (None,), {}, {"a": 1}, {1}, b"x", 1 + 2j, True, -1, 0.5, 10**400, NAN, object(), int,
+    np.array(0.5), np.array(3), np.array([1]), np.ones(3), td.ones(3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", STRANGE, ids=lambda value: repr(value)[:30])
+def test_whatever_comes_is_taken_or_refused_by_the_argument_s_name(value: Any) -> None:
+    told = {}
+    for cls in {**CLASSES, **METRICS}.values():
+        for argument in parameters(cls):
+            try:
+                cls(**{**required(cls), argument: value})
+            except (TypeError, ValueError) as error:
+                told[f"{cls.__name__}: {argument}"] = argument.rstrip("s"), str(error)
+    assert not {
+        where: sentence for where, (word, sentence) in told.items()
+        if (word not in sentence and IN_OTHER_WORDS.get(word, word) not in sentence) or "ambiguous" in sentence
+    }  # fmt: skip
+    assert len(told) > 10
+
+
+@pytest.mark.parametrize("value", ["no", 7, None, np.ones(3)], ids=repr)
+@pytest.mark.parametrize("where", [*CLASSES, *METRICS])
+def test_what_is_no_truth_value_is_refused_where_one_is_wanted(where: str, value: Any) -> None:
+    cls = {**CLASSES, **METRICS}[where]
+    for argument, p in parameters(cls).items():
+        if p.annotation == "bool":
+            with pytest.raises(ValueError, match=argument):
+                cls(**{**required(cls), argument: value})
+
+
+@pytest.mark.parametrize("value", [5, ["a"], object(), np.ones(3), td.ones(3)], ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize("where", [*CLASSES, *METRICS])
+def test_a_name_is_a_text(where: str, value: Any) -> None:
+    cls = {**CLASSES, **METRICS}[where]
+    if "name" in parameters(cls):
+        with pytest.raises(TypeError, match=r"name must be a text or None, not"):
+            cls(**{**required(cls), "name": value})
+        assert isinstance(cls(**{**required(cls), "name": None}).name, str)
 
 
 @pytest.mark.parametrize("where", NUMBERS)

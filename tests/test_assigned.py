@@ -70,3 +70,16 @@ def test_a_host_generator_and_a_device_stream_of_one_seed_differ() -> None:
     host = td.random.generator(7).random(4)
     stream = td.random.SeedGenerator(7).uniform((4,), dtype="float64").numpy()
     assert not np.any(np.isclose(host, stream))
+
+
+def test_a_variable_is_added_to_and_taken_from(backend: str) -> None:
+    w, n = td.Variable([1.0, 2.0], trainable=True), td.Variable(3)
+    assert w.assign_add([0.5, 0.5]) is w
+    assert w.assign_sub(td.tensor(1.0)).tolist() == [0.5, 1.5]
+    assert n.assign_add(2).assign_sub(1).item() == 4
+    step = td.jit(lambda x: n.assign_add(x) * 1)
+    assert [step(td.tensor(1)).item() for _ in range(4)] == [5, 6, 7, 8]
+    (w * w).sum().backward()
+    assert w.grad.tolist() == [1.0, 3.0]
+    with pytest.raises(TypeError):
+        n.assign_add(0.5)

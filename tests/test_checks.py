@@ -10,7 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_dnn.checks import Checked, as_axes, as_choice, as_flag, as_integer, as_list, as_number, as_path, as_seed
+import tinygrad_dnn as td
+from tinygrad_dnn.checks import (
+    Checked,
+    as_axes,
+    as_choice,
+    as_flag,
+    as_integer,
+    as_list,
+    as_number,
+    as_path,
+    as_seed,
+    shown,
+)
 
 HUGE = 10**400  # greater than every float
 
@@ -46,7 +58,7 @@ def test_a_number_lies_in_its_interval(allowed: str, inside: list[float], outsid
     for value in inside:
         assert as_number(value, "x", allowed) == value
     for value in [*outside, math.nan]:
-        with pytest.raises(ValueError, match=re.escape(f"x must be {words}, not {value!r}.")):
+        with pytest.raises(ValueError, match=re.escape(f"x must be {words}, not {shown(value)}.")):
             as_number(value, "x", allowed)
 
 
@@ -138,3 +150,33 @@ def test_paths(tmp_path: Path) -> None:
     for value in (None, 3, "", b"a", ["a"]):
         with pytest.raises(TypeError, match=r"^x: path must be the path of a folder, not "):
             as_path(value, "x: path", "folder")
+
+
+class Unshown:
+    """What has no repr."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.ones((2, 2)), "array([[1., 1.], [1., 1.]])"),
+        ("a  b", "'a  b'"),
+        ("x" * 300, "'" + "x" * 96 + "..."),
+        (10**5000, "<int>"),
+        (Unshown(), "<Unshown>"),
+    ],
+    ids=["array", "text", "long", "digits", "none"],
+)
+def test_whatever_is_refused_is_shown_in_one_short_line(value: Any, text: str) -> None:
+    assert shown(value) == text
+    for check in (as_number, as_integer, as_flag, as_axes, as_seed):
+        if check is not as_axes or not isinstance(value, int):
+            with pytest.raises(ValueError, match=r"^the argument must be .*\.$") as caught:
+                check(value, "the argument")
+            assert str(caught.value).endswith(f"not {text}.")
+    if isinstance(value, np.ndarray):
+        with pytest.raises(TypeError, match=re.escape(f"got {text}.")):
+            td.layers.Dense(1, kernel_initializer=value)

@@ -264,3 +264,23 @@ def test_names() -> None:
         assert type(metrics.get(name)) is type(metrics.get(each.__name__)) is each
         assert metrics.get(name).name == name
     assert metrics.MeanMetricWrapper(metrics.binary_accuracy, threshold=0.2).name == "binary_accuracy"
+
+
+def test_state_may_be_added_by_both_of_keras_s_names(backend: str) -> None:
+    class Count(td.metrics.Metric):
+        def __init__(self) -> None:
+            super().__init__(name="count")
+            self.seen = self.add_weight(name="seen", initializer="zeros")
+
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+            self.seen.assign_add(len(y_true))
+
+        def result(self) -> td.Tensor:
+            return self.seen + 0
+
+    metric = Count()
+    metric.update_state(td.zeros((3, 1)), td.zeros((3, 1)))
+    assert float(metric.result()) == 3
+    assert metric.variables == [metric.seen]
+    metric.reset_state()
+    assert float(metric.result()) == 0

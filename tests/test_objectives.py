@@ -90,6 +90,13 @@ def test_targets_with_or_without_a_last_axis_of_one_are_not_spread_to_pairs() ->
     assert float(one.metrics[0].result()) == 1
 
 
+def nameless() -> td.metrics.Metric:
+    """Return a metric whose name is none."""
+    metric = td.metrics.MeanSquaredError()
+    metric.name = None  # type: ignore[assignment]
+    return metric
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
@@ -102,7 +109,10 @@ def test_targets_with_or_without_a_last_axis_of_one_are_not_spread_to_pairs() ->
         ({"weighted": [["mae"]]}, ValueError, "weighted_metrics: the model has 2 outputs"),
         ({"metrics": "mae", "outputs": ["a"]}, TypeError, r"metrics must be a list, as \['mae'\], not 'mae' alone"),
         ({"loss": ["mse", "mse"], "outputs": ["a"]}, ValueError, "loss: the model has the output 'a'; give a list"),
-        ({"loss": "no such"}, ValueError, "no such"),
+        ({"loss": "no such"}, ValueError, "compile: loss: 'no such' is not a known loss"),
+        ({"metrics": [["mae"], ["no such"]]}, ValueError, "compile: metrics: 'no such' is not a known metric"),
+        ({"metrics": [None], "outputs": ["a"]}, TypeError, "compile: among the metrics is None"),
+        ({"metrics": [nameless()], "outputs": ["a"]}, TypeError, "the name of a metric must be a text"),
     ],
 )
 def test_what_does_not_fit_the_outputs_is_named(arguments: Any, error: Any, sentence: str) -> None:

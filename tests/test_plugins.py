@@ -346,7 +346,7 @@ def test_strict_makes_every_problem_an_error(
     assert len(kinds.host.report().problems) == 2
 
 
-@pytest.mark.parametrize("value", ["", "0"])
+@pytest.mark.parametrize("value", ["", "0", "false", "No", "off"])
 def test_strict_can_be_switched_off(
     site: Path, kinds: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:

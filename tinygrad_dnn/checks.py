@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import operator
@@ -48,6 +49,22 @@ def _interval(text: str, noun: str) -> _Interval:
     return _Interval(least, most, with_least, with_most, words)
 
 
+def shown(value: object) -> str:
+    """Return an object's repr in one line, at most 100 characters of it; no object makes it raise.
+
+    Example:
+        >>> td.checks.shown(np.zeros((2, 2)))
+        'array([[0., 0.], [0., 0.]])'
+    """
+    try:
+        text = repr(value)
+    except Exception:  # as of an integer of more digits than Python shows
+        text = f"<{type(value).__name__}>"
+    if "\n" in text:
+        text = " ".join(text.split())
+    return f"{text[:97]}..." if len(text) > 100 else text
+
+
 def as_number(value: Any, owner: str, allowed: str = "(-inf, inf)", expected: str = "") -> float:
     """Return a finite number as Python's own; ``owner`` is what an error calls it, "SGD: momentum".
 
@@ -70,7 +87,7 @@ def as_number(value: Any, owner: str, allowed: str = "(-inf, inf)", expected: st
     interval = _interval(allowed, "a number")
     fits = isinstance(value, Real) and not isinstance(value, bool)
     if not fits or not interval.holds(value if isinstance(value, Integral) else float(value)):
-        raise ValueError(f"{owner} must be {expected or interval.words}, not {value!r}.")
+        raise ValueError(f"{owner} must be {expected or interval.words}, not {shown(value)}.")
     return float(value)
 
 
@@ -88,9 +105,20 @@ def as_integer(value: Any, owner: str, allowed: str = "(-inf, inf)", expected: s
         ValueError: Dense: units must be an integer of at least 1, not 2.5.
     """
     interval = _interval(allowed, "an integer")
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not interval.holds(operator.index(value)):
-        raise ValueError(f"{owner} must be {expected or interval.words}, not {value!r}.")
-    return operator.index(value)
+    number = _index(value)
+    if number is None or not interval.holds(number):
+        raise ValueError(f"{owner} must be {expected or interval.words}, not {shown(value)}.")
+    return number
+
+
+def _index(value: Any) -> int | None:
+    """Return an integer as Python's own, None for anything else; classes and arrays have an __index__ that raises."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def as_flag(value: Any, owner: str) -> bool:
@@ -104,7 +132,7 @@ def as_flag(value: Any, owner: str) -> bool:
         True
     """
     if type(value).__name__ != "bool":  # NumPy's own has this name too
-        raise ValueError(f"{owner} must be True or False, not {value!r}.")
+        raise ValueError(f"{owner} must be True or False, not {shown(value)}.")
     return bool(value)
 
 
@@ -122,8 +150,23 @@ def as_choice(value: Any, owner: str, choices: Iterable[str | None]) -> Any:
     if not isinstance(value, str | None) or value not in known:
         *others, last = map(repr, known)
         options = f"{', '.join(others)} or {last}" if others else last
-        raise ValueError(f"{owner} must be {options}, not {value!r}.")
+        raise ValueError(f"{owner} must be {options}, not {shown(value)}.")
     return value
+
+
+def as_name(value: Any, owner: str) -> str | None:
+    """Return a name; None, or an empty one, says that there is none.
+
+    Raises:
+        TypeError: It is no text.
+
+    Example:
+        >>> td.checks.as_name("hidden", "Dense: name")
+        'hidden'
+    """
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{owner} must be a text or None, not {shown(value)}.")
+    return value or None
 
 
 def as_path(value: Any, owner: str, kind: str = "file") -> str:
@@ -144,7 +187,7 @@ def as_path(value: Any, owner: str, kind: str = "file") -> str:
     """
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(path, str) or not path:
-        raise TypeError(f"{owner} must be the path of a {kind}, not {value!r:.80}.")
+        raise TypeError(f"{owner} must be the path of a {kind}, not {shown(value)}.")
     return path
 
 
@@ -158,9 +201,10 @@ def as_list(value: Any, owner: str) -> list[Any]:
         >>> td.checks.as_list((1, 2), "PiecewiseConstantDecay: boundaries")
         [1, 2]
     """
-    if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
-        raise ValueError(f"{owner} must be a list, not {value!r}.")
-    return list(value)
+    if not isinstance(value, (str, bytes, dict)) and isinstance(value, Iterable):
+        with contextlib.suppress(TypeError):  # a 0-d array says that it can be gone through, and cannot
+            return list(value)
+    raise ValueError(f"{owner} must be a list, not {shown(value)}.")
 
 
 def as_axes(axis: Any, owner: str, expected: str = "an integer or a sequence of integers") -> tuple[int, ...]:
@@ -173,10 +217,10 @@ def as_axes(axis: Any, owner: str, expected: str = "an integer or a sequence of 
         >>> td.checks.as_axes(-1, "LayerNormalization: axis"), td.checks.as_axes([1, 2], "LayerNormalization: axis")
         ((-1,), (1, 2))
     """
-    given = axis if isinstance(axis, (list, tuple)) else (axis,)
-    if any(isinstance(a, bool) or not hasattr(a, "__index__") for a in given):
-        raise ValueError(f"{owner} must be {expected}, not {axis!r}.")
-    return tuple(operator.index(a) for a in given)
+    found = [_index(a) for a in (axis if isinstance(axis, (list, tuple)) else (axis,))]
+    if None in found:
+        raise ValueError(f"{owner} must be {expected}, not {shown(axis)}.")
+    return tuple(a for a in found if a is not None)
 
 
 def as_seed(seed: Any, owner: str) -> int | None:
@@ -191,9 +235,10 @@ def as_seed(seed: Any, owner: str) -> int | None:
     """
     if seed is None:
         return None
-    if isinstance(seed, bool) or not (hasattr(seed, "__index__") and 0 <= seed < _SEEDS):
-        raise ValueError(f"{owner} must be None or an integer from 0 to 2**63 - 1, not {seed!r}.")
-    return operator.index(seed)
+    number = _index(seed)
+    if number is None or not 0 <= number < _SEEDS:
+        raise ValueError(f"{owner} must be None or an integer from 0 to 2**63 - 1, not {shown(seed)}.")
+    return number
 
 
 class Checked:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dnn import backend as backends
+from tinygrad_dnn import environment
 from tinygrad_dnn.backend import Array
+from tinygrad_dnn.backend.element_types import FLOATING
 from tinygrad_dnn.graph import Primitive, Recorder, state
 from tinygrad_dnn.ops.cast import ASSIGN
 from tinygrad_dnn.ops.elementwise import LOG
@@ -126,7 +127,7 @@ def finite(array: Array) -> bool:
         >>> td.debugging.finite(np.zeros(2)), td.debugging.finite(np.array([0.0, np.inf]))
         (True, False)
     """
-    if array.dtype.kind != "f":
+    if array.dtype.kind not in FLOATING:
         return True
     xp: Any = backends.of(array)
     with np.errstate(all="ignore"):
@@ -288,5 +289,5 @@ def _from(origin: Any) -> str:
     return f"; plugin {origin.distribution}" if origin.distribution not in ("local", "tinygrad-dnn") else ""
 
 
-if "nans" in os.environ.get("TINYGRAD_DNN_DEBUG", "").split(","):
+if "nans" in environment.words(environment.DEBUG, environment.DEBUGS):
     type(state).recorder = CHECK  # what a thread begins with

@@ -11,6 +11,7 @@ from typing import Any
 from tinygrad_dnn import nested, ops, registry
 from tinygrad_dnn.losses import Loss
 from tinygrad_dnn.metrics import Mean, MeanMetricWrapper, Metric, resolve_accuracy
+from tinygrad_dnn.ops.cast import widened
 from tinygrad_dnn.tensor import Tensor, TensorLike, as_tensor
 
 Check = Callable[[Any, tuple[int, ...]], None]
@@ -38,13 +39,14 @@ class Objective:
 
     def __init__(self, name: str | None, loss: Any, weight: float, metrics: Any, weighted_metrics: Any) -> None:
         self.name = name
-        self.loss = registry.losses.get(loss)
+        self.loss = registry.losses.given(loss, "compile: loss")
         self.weight = weight
         self.metrics = _as_metrics("metrics", metrics, name is not None)
         self.weighted_metrics = _as_metrics("weighted_metrics", weighted_metrics, name is not None)
 
     def __call__(self, y: Any, y_pred: Any, sample_weight: Any) -> Tensor:
         """Return the weighted loss of a batch, 0-d if the loss says nothing else."""
+        y_pred = widened(y_pred)
         value = _reduced(self.loss, _aligned(y, y_pred), y_pred, sample_weight)
         if self.tracker is not None and not value.ndim:
             self._last = value.detach(), float(len(y_pred))
@@ -57,6 +59,7 @@ class Objective:
             self.tracker.update_state(value, sample_weight=samples)
             self._last = None
         if self.has_metrics:
+            y_pred = widened(y_pred)
             y = _aligned(y, y_pred)
             for metric in self.metrics:
                 metric.update_state(y, y_pred)
@@ -246,7 +249,11 @@ def _as_metric(identifier: Any) -> Metric:
         return _Accuracy(name=identifier)
     if callable(identifier) and not isinstance(identifier, type) and not hasattr(identifier, "update_state"):
         return MeanMetricWrapper(identifier)
-    metric: Metric = registry.metrics.get(identifier)
+    if identifier is None:
+        raise TypeError("compile: among the metrics is None: leave it out, or give None in the place of all of them.")
+    metric: Metric = registry.metrics.given(identifier, "compile: metrics")
+    if not isinstance(getattr(metric, "name", None), str):
+        raise TypeError(f"compile: the name of a metric must be a text; that of {metric!r} is not.")
     if isinstance(identifier, str):
         metric.name = identifier.rpartition(":")[2]  # the history's key is what the user wrote
     return metric

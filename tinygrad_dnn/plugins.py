@@ -11,7 +11,6 @@ import contextlib
 import difflib
 import importlib
 import inspect
-import os
 import threading
 import traceback
 import warnings
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from tinygrad_dnn import backend, graph, hookspecs
+from tinygrad_dnn import backend, environment, graph, hookspecs
 from tinygrad_dnn.discovery import CHOICE, Conflict, Plugin, Report, chosen, installed
 from tinygrad_dnn.hookspecs import PROJECT
 from tinygrad_dnn.ops import random
@@ -121,7 +120,7 @@ class Host:
     def discover(self, strict: bool = False) -> Report:
         """Load the installed plugins, once; see the module's function."""
         failed = self._discover_once()
-        strict = strict or os.environ.get(STRICT, "0") not in ("", "0")
+        strict = strict or environment.flag(STRICT)
         if strict and self._found.problems:
             raise PluginError("; ".join(self._found.problems))
         self._warn(failed)
@@ -323,6 +322,7 @@ def discover(strict: bool = False) -> Report:
 
     Raises:
         PluginError: A plugin failed or two claim one name, and this is strict.
+        ValueError: The environment variable says neither yes nor no.
 
     Example:
         >>> td.plugins.discover().failed

@@ -128,6 +128,20 @@ class Registry:
             raise TypeError(f"{shown(obj)} is made already and takes no arguments; got {', '.join(kwargs)}.")
         return functools.partial(obj, **kwargs) if kwargs else obj
 
+    def given(self, identifier: Any, owner: str) -> Any:
+        """Return what an argument stands for, as ``get`` does; an error begins with ``owner``, what it calls it.
+
+        Example:
+            >>> td.registry.initializers.given("zeroes", "Dense 'hidden': kernel_initializer")
+            Traceback (most recent call last):
+            tinygrad_dnn.registry.UnknownNameError: Dense 'hidden': kernel_initializer: 'zeroes' is not a known ...
+        """
+        try:
+            return self.get(identifier)
+        except (TypeError, ValueError) as error:
+            kinds = (AmbiguousNameError, UnknownNameError, TypeError, ValueError)
+            raise next(kind for kind in kinds if isinstance(error, kind))(f"{owner}: {error}") from error
+
     def serialize(self, obj: Any) -> str | dict[str, Any] | None:
         """Return what ``get`` makes ``obj`` from again.
 

@@ -104,7 +104,7 @@ def test_contents(kind: str) -> None:
     project = tomllib.loads(files["pyproject.toml"])["project"]
     assert project["name"] == "tinygrad-dnn-two-2"
     assert project["entry-points"] == {"tinygrad_dnn": {"two_2": "tinygrad_dnn_two_2"}}
-    assert f"def {KIND[kind].hook}(register):" in files["tinygrad_dnn_two_2.py"]
+    assert f"def {KIND[kind].hook}(register: Register) -> None:" in files["tinygrad_dnn_two_2.py"]
     registered = "two_2" if kind in ("activation", "loss") else 'Two2, name="two_2"'
     assert f"    register({registered})\n" in files["tinygrad_dnn_two_2.py"]
 
@@ -122,6 +122,19 @@ def test_what_is_written_passes_its_tests_for_each_kind(tmp_path: Path) -> None:
         passed = re.findall(rf"{kind}/tests/(\w+)\.py::\S+ PASSED", told)
         assert passed.count(f"test_new_{kind}") >= 2, kind
         assert passed.count("test_conformance") >= 5, kind
+
+
+def test_what_is_written_has_types_and_is_in_order_for_each_kind(tmp_path: Path) -> None:
+    for kind in KIND:
+        for path, text in packages.files_of(KIND[kind], packages.names_of(f"new_{kind}")).items():
+            if path.endswith(".py"):
+                (tmp_path / Path(path).name).write_text(text, encoding="utf-8")
+    files = sorted(path.name for path in tmp_path.glob("*.py"))
+    assert len(files) == 2 * len(KIND) + 1
+    told = run(tmp_path, tmp_path, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={os.devnull}", *files)
+    assert told.startswith("Success"), told
+    rules = "--select=E,W,F,I,N,UP,B,RUF,SIM,PIE,C4"
+    run(tmp_path, tmp_path, "-m", "ruff", "check", "--no-cache", "--isolated", rules, "--line-length=120", ".")
 
 
 def test_from_an_empty_folder_to_training_by_name_in_four_commands(tmp_path: Path) -> None:

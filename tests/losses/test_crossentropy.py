@@ -105,3 +105,37 @@ def test_focal_losses_are_weighted_cross_entropies(backend: str) -> None:
     np.testing.assert_allclose(balanced.numpy(), -np.log(right) / CLASSES, rtol=2e-6)
     with pytest.raises(ValueError, match="alpha has 2 weights, and there are 4 classes"):
         losses.categorical_focal_crossentropy(y, p, alpha=[1.0, 2.0])
+
+
+@pytest.mark.parametrize("row", [[0.0, 0.0, 0.0], [1.0, -1.0, 0.0]])
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "categorical_focal_crossentropy"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_probabilities_whose_sum_is_0_have_a_finite_loss(
+    backend: str, name: str, sparse: bool, row: list[float]
+) -> None:
+    y_true, function = np.eye(3)[[2, 2]], getattr(losses, name)
+    if sparse:
+        y_true, function = np.array([2, 2]), losses.sparse_categorical_crossentropy
+    predictions = td.tensor([row, [0.5, 0.25, 0.25]], requires_grad=True)
+    values = function(y_true, predictions)
+    factor = 0.25 * (1 - 1e-7) ** 2 if name.endswith("focal_crossentropy") and not sparse else 1.0
+    assert values.numpy()[0] == pytest.approx(factor * -np.log(1e-7), rel=1e-6)
+    assert values.numpy()[1] == function(y_true[1:], predictions[1:]).numpy()[0]  # the others are what they were
+    values.sum().backward()
+    assert np.isfinite(predictions.grad.numpy()).all()
+    assert not predictions.grad.numpy()[0].any()
+
+
+@pytest.mark.parametrize("name", sorted({*ROWS, "kl_divergence"}))
+def test_probabilities_of_float16_may_be_0_and_1(backend: str, name: str) -> None:
+    certain = np.eye(4, dtype=np.float16)
+    function = getattr(losses, name)
+    for right in (True, False):
+        rows = certain if right else certain[::-1].copy()
+        predictions = td.tensor(np.concatenate([rows, np.zeros((4, 4), np.float16)]), requires_grad=True)
+        y_true = [0, 1, 2, 3] * 2 if name.startswith("sparse") else np.concatenate([certain, certain])
+        values = function(y_true, predictions)
+        assert values.dtype == "float16"
+        values.sum().backward()
+        assert np.isfinite(values.numpy()).all()
+        assert np.isfinite(predictions.grad.numpy()).all()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
+import zlib
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_dnn as td
+from tests.golden import make_state_files as golden
 from tinygrad_dnn.saving import FileError
-from tinygrad_dnn.saving.tree import read_state, write_state
+from tinygrad_dnn.saving.files import read_tensors, write_tensors
+from tinygrad_dnn.saving.text import spelt, unspelt
+from tinygrad_dnn.saving.tree import VERSION, read_state, write_state
 
 Pair = namedtuple("Pair", "a b")
 DTYPES = st.sampled_from([np.dtype(f"<{kind}") for kind in ("f2", "f4", "f8", "i1", "i4", "i8", "u1", "u8", "b1")])
@@ -142,3 +147,31 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     td.saving.write_tensors(path, {"a": np.ones(2)}, {})
     with pytest.raises(FileError, match="holds no state of a training"):
         read_state(path)
+
+
+FILES = sorted(golden.DATA.glob("state_version_*.safetensors"))
+
+
+def test_there_is_a_file_of_every_version() -> None:
+    assert [int(file.stem.rpartition("_")[2]) for file in FILES] == [*range(1, VERSION + 1)]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_file_of_an_older_version_is_read_to_the_bit(file: Path) -> None:
+    assert same(read_state(file), golden.state())
+
+
+@pytest.mark.parametrize("text", ["infinity", "1e999", "0.5", "", None, 1, ["inf"]])
+def test_a_number_that_is_not_finite_has_one_text(text: Any, tmp_path: Path) -> None:
+    with pytest.raises((KeyError, TypeError)):
+        unspelt(text)
+    for number in (math.inf, -math.inf, math.nan):
+        assert same(unspelt(spelt(number) or ""), number)
+    write_state(tmp_path / "a", [math.inf])
+    tensors, texts = read_tensors(tmp_path / "a")
+    changed = texts["tinygrad_dnn.state"].replace('{"float": "inf"}', json.dumps({"float": text}))
+    assert changed != texts["tinygrad_dnn.state"]
+    checksum = str(zlib.crc32(changed.encode()))
+    write_tensors(tmp_path / "a", tensors, {"tinygrad_dnn.state": changed, "tinygrad_dnn.state.crc32": checksum})
+    with pytest.raises(FileError, match="is damaged"):
+        read_state(tmp_path / "a")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn import backend
+from tinygrad_dnn.backend.element_types import FLOATING
 from tinygrad_dnn.checks import Checked, as_seed
 from tinygrad_dnn.ops import random
 from tinygrad_dnn.tensor import DTypeLike, as_dtype
@@ -74,7 +75,7 @@ class Initializer(Checked):
     def _drawn(self, values: Any, dtype: DTypeLike | None) -> np.ndarray:
         """Return ``values`` in the element type asked for, which must have fractions."""
         result = element_type(dtype)
-        if result.kind != "f":
+        if result.kind not in FLOATING:
             raise TypeError(f"{self._title} draws floating-point numbers, not {result.name}.")
         return np.asarray(values, result)
 

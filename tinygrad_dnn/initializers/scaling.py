@@ -65,7 +65,7 @@ class VarianceScaling(Initializer):
         super().__init__(seed)
         self.scale = self._number("scale", scale, "(0, inf)")
         self.mode = self._choice("mode", mode, MODES)
-        meant = "truncated_normal" if distribution == "normal" else distribution
+        meant = "truncated_normal" if isinstance(distribution, str) and distribution == "normal" else distribution
         self.distribution = self._choice("distribution", meant, DISTRIBUTIONS)
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:

@@ -3,7 +3,9 @@
 A cross-entropy is exact only from logits: once a probability has been rounded to 0 or 1, its logarithm is lost. So
 ``activations.softmax`` and ``activations.sigmoid`` leave their input on their result (``Tensor._logits``), and where
 the predictions of a cross-entropy or a divergence carry it, the loss is computed from it; a model that ends in a
-softmax trains as if it ended in logits. Other probabilities are limited to [1e-7, 1 - 1e-7], as Keras does.
+softmax trains as if it ended in logits. Other probabilities are limited to [1e-7, 1 - 1e-7], as Keras does; of float16
+to [2**-14, 1 - 2**-11], what that type can tell from 0 and 1. A row that should be probabilities of classes is divided
+by its sum first; where the sum is 0, as of a row of zeros, which is NaN in Keras, it is taken as it is.
 
 By name, snake case means the function, the same in capitals the class: ``get("mean_squared_error")`` and
 ``get("MeanSquaredError")``. Names do not depend on capitals alone, so the classes ``Hinge``, ``Huber`` and ``Poisson``

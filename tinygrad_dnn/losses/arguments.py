@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from tinygrad_dnn.checks import as_integer, as_number
+from tinygrad_dnn.checks import as_flag, as_integer, as_number
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Called with a value and what an error calls it.
@@ -23,6 +23,7 @@ def _weights(value: Any, owner: str) -> list[float]:
     return [as_number(part, owner, "[0, inf)", words) for part in parts]
 
 
+FLAG: Check = as_flag
 FRACTION: Check = partial(as_number, allowed="[0, 1]")
 POSITIVE: Check = partial(as_number, allowed="(0, inf)")
 NOT_NEGATIVE: Check = partial(as_number, allowed="[0, inf)")

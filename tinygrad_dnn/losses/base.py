@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.checks import as_choice
+from tinygrad_dnn.checks import as_choice, as_name
 from tinygrad_dnn.losses.arguments import check_arguments
 from tinygrad_dnn.losses.inputs import spread_weights
 from tinygrad_dnn.ops import cast, where
+from tinygrad_dnn.ops.cast import widened
 from tinygrad_dnn.tensor import Tensor, TensorLike
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
@@ -35,7 +36,7 @@ class Loss:
     """
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size") -> None:
-        self.name = name or type(self).__name__
+        self.name = as_name(name, f"{type(self).__name__}: name") or type(self).__name__
         self.reduction = as_choice(reduction, f"{self.name}: reduction", REDUCTIONS)
 
     def call(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
@@ -49,6 +50,8 @@ class Loss:
     def __call__(self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None) -> Tensor:
         """Return the values reduced, a Tensor of shape () unless the reduction is "none".
 
+        Predictions of float16 or bfloat16 are compared with the targets in float32.
+
         Args:
             y_true: Targets.
             y_pred: Predictions.
@@ -57,6 +60,7 @@ class Loss:
         Raises:
             ValueError: The shapes do not fit.
         """
+        y_pred = widened(y_pred)
         values = self.call(y_true, y_pred)
         counted = self._counted(y_true, values)
         weights = None
@@ -96,7 +100,7 @@ class OfFunction(Loss):
     _function: ClassVar[Callable[..., Tensor]]
 
     def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(name or type(self)._function.__name__, reduction)
+        super().__init__(as_name(name, f"{type(self).__name__}: name") or type(self)._function.__name__, reduction)
         self._arguments: dict[str, Any] = {}
 
     def _keep(self, **arguments: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinygrad_dnn import ops
 from tinygrad_dnn.losses import targets
-from tinygrad_dnn.losses.arguments import CLASS, FRACTION, INTEGER, check_arguments, ranging
+from tinygrad_dnn.losses.arguments import CLASS, FLAG, FRACTION, INTEGER, check_arguments, ranging
 from tinygrad_dnn.losses.base import OfFunction
 from tinygrad_dnn.losses.inputs import (
     below_zero,
@@ -16,6 +16,7 @@ from tinygrad_dnn.losses.inputs import (
     one_hot_labels,
     sample_means,
     smoothed,
+    total_of,
     with_classes,
 )
 from tinygrad_dnn.ops import exp, floating, log, log1p, maximum, minimum, negative, reshape, where
@@ -23,7 +24,7 @@ from tinygrad_dnn.tensor import Tensor, TensorLike, as_tensor
 
 
 @targets.expecting(targets.classes)
-@ranging(ignore_class=CLASS, axis=INTEGER)
+@ranging(from_logits=FLAG, ignore_class=CLASS, axis=INTEGER)
 def sparse_categorical_crossentropy(
     y_true: TensorLike,
     y_pred: TensorLike,
@@ -37,7 +38,7 @@ def sparse_categorical_crossentropy(
         y_true: Classes from 0 to classes - 1, of shape (n,) or (n, 1) and of any integer or floating-point type; more
             axes as in ``y_pred``.
         y_pred: Probabilities of shape (n, classes), or logits. The result of a softmax is taken back to its logits,
-            see the module; other probabilities are divided by their sum.
+            see the module; other probabilities are divided by their sum, unless that is 0.
         from_logits: Whether ``y_pred`` holds logits.
         ignore_class: The class, in its range or not, whose samples have the value 0.
         axis: The axis of the classes in ``y_pred``.
@@ -53,7 +54,7 @@ def sparse_categorical_crossentropy(
         Tensor([0.693147, 1.386294], dtype=float32)
     """
     name = "sparse_categorical_crossentropy"
-    check_arguments(sparse_categorical_crossentropy, ignore_class=ignore_class, axis=axis)
+    check_arguments(sparse_categorical_crossentropy, from_logits=from_logits, ignore_class=ignore_class, axis=axis)
     y_pred = floating(y_pred)
     logits = logits_of(name, "softmax", y_pred, from_logits)
     scores = last(name, axis, y_pred if logits is None else logits)
@@ -65,7 +66,7 @@ def sparse_categorical_crossentropy(
         shifted = below_zero(scores)
         values = log(ops.sum(exp(shifted), -1)) - ops.sum(where(hits, shifted, 0.0), -1)
     else:
-        probability = ops.sum(where(hits, scores, 0.0), -1) / ops.sum(scores, -1)
+        probability = ops.sum(where(hits, scores, 0.0), -1) / total_of(scores)
         values = negative(log(clipped(probability)))
     return values if ignore_class is None else where(not_ignored(labels, values, ignore_class), values, 0.0)
 
@@ -76,7 +77,7 @@ def not_ignored(y_true: TensorLike, values: Tensor, ignore_class: int) -> Tensor
 
 
 @targets.expecting(targets.probabilities)
-@ranging(label_smoothing=FRACTION, axis=INTEGER)
+@ranging(from_logits=FLAG, label_smoothing=FRACTION, axis=INTEGER)
 def categorical_crossentropy(
     y_true: TensorLike,
     y_pred: TensorLike,
@@ -89,7 +90,7 @@ def categorical_crossentropy(
     Args:
         y_true: Target probabilities of shape (n, classes), one-hot rows as a rule.
         y_pred: Probabilities of the same shape, or logits. The result of a softmax is taken back to its logits, see
-            the module; other probabilities are divided by their sum.
+            the module; other probabilities are divided by their sum, unless that is 0.
         from_logits: Whether ``y_pred`` holds logits.
         label_smoothing: The part of each target, in [0, 1], that is spread evenly over the classes.
         axis: The axis of the classes.
@@ -108,18 +109,18 @@ def categorical_crossentropy(
         For the smoothing, Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016.
     """
     name = "categorical_crossentropy"
-    check_arguments(categorical_crossentropy, label_smoothing=label_smoothing, axis=axis)
+    check_arguments(categorical_crossentropy, from_logits=from_logits, label_smoothing=label_smoothing, axis=axis)
     y_true, y_pred = with_classes(name, y_true, y_pred)
     logits = logits_of(name, "softmax", y_pred, from_logits)
     y_true, scores = last(name, axis, y_true), last(name, axis, y_pred if logits is None else logits)
     y_true = smoothed(y_true, label_smoothing, 1 / scores.shape[-1])
     if logits is None:
-        return -ops.sum(y_true * log(clipped(scores / ops.sum(scores, -1, keepdims=True))), -1)
+        return -ops.sum(y_true * log(clipped(scores / total_of(scores, keepdims=True))), -1)
     return -ops.sum(y_true * log_probabilities(scores), -1)
 
 
 @targets.expecting(targets.probabilities)
-@ranging(label_smoothing=FRACTION, axis=INTEGER)
+@ranging(from_logits=FLAG, label_smoothing=FRACTION, axis=INTEGER)
 def binary_crossentropy(
     y_true: TensorLike,
     y_pred: TensorLike,
@@ -148,7 +149,7 @@ def binary_crossentropy(
         Tensor([0.693147, 1.386294], dtype=float32)
     """
     name = "binary_crossentropy"
-    check_arguments(binary_crossentropy, label_smoothing=label_smoothing, axis=axis)
+    check_arguments(binary_crossentropy, from_logits=from_logits, label_smoothing=label_smoothing, axis=axis)
     y_true, y_pred = matched(name, y_true, y_pred)
     logits = logits_of(name, "sigmoid", y_pred, from_logits)
     return sample_means(name, elementwise_crossentropy(smoothed(y_true, label_smoothing, 0.5), y_pred, logits), axis)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from tinygrad_dnn import ops
 from tinygrad_dnn.losses import targets
 from tinygrad_dnn.losses.base import OfFunction
-from tinygrad_dnn.losses.inputs import EPSILON, log_probabilities, logits_of, matched, sample_means, with_classes
+from tinygrad_dnn.losses.inputs import (
+    EPSILON,
+    limits,
+    log_probabilities,
+    logits_of,
+    matched,
+    sample_means,
+    with_classes,
+)
 from tinygrad_dnn.ops import clip, log, where
 from tinygrad_dnn.tensor import Tensor, TensorLike
 
@@ -32,7 +40,8 @@ def kl_divergence(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     y_true, y_pred = with_classes("kl_divergence", y_true, y_pred)
     logits = logits_of("kl_divergence", "softmax", y_pred)
     if logits is None:
-        y_true, y_pred = clip(y_true, EPSILON, 1.0), clip(y_pred, EPSILON, 1.0)
+        least, _ = limits(y_pred)
+        y_true, y_pred = clip(y_true, least, 1.0), clip(y_pred, least, 1.0)
         return ops.sum(y_true * log(y_true / y_pred), -1)
     return ops.sum(y_true * (log(where(y_true > 0, y_true, 1.0)) - log_probabilities(logits)), -1)
 

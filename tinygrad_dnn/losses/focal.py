@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tinygrad_dnn import ops
 from tinygrad_dnn.losses import targets
-from tinygrad_dnn.losses.arguments import FRACTION, INTEGER, NOT_NEGATIVE, WEIGHTS, check_arguments, ranging
+from tinygrad_dnn.losses.arguments import FLAG, FRACTION, INTEGER, NOT_NEGATIVE, WEIGHTS, check_arguments, ranging
 from tinygrad_dnn.losses.base import OfFunction
 from tinygrad_dnn.losses.crossentropy import elementwise_crossentropy
 from tinygrad_dnn.losses.inputs import (
@@ -18,6 +18,7 @@ from tinygrad_dnn.losses.inputs import (
     matched,
     sample_means,
     smoothed,
+    total_of,
     with_classes,
 )
 from tinygrad_dnn.ops import exp, expm1, log, maximum
@@ -25,7 +26,10 @@ from tinygrad_dnn.tensor import Tensor, TensorLike, as_tensor
 
 
 @targets.expecting(targets.probabilities)
-@ranging(alpha=FRACTION, gamma=NOT_NEGATIVE, label_smoothing=FRACTION, axis=INTEGER)
+@ranging(
+    apply_class_balancing=FLAG, alpha=FRACTION, gamma=NOT_NEGATIVE, from_logits=FLAG, label_smoothing=FRACTION,
+    axis=INTEGER,
+)  # fmt: skip
 def binary_focal_crossentropy(
     y_true: TensorLike,
     y_pred: TensorLike,
@@ -65,7 +69,10 @@ def binary_focal_crossentropy(
         Lin, Goyal, Girshick, He and Dollar, "Focal loss for dense object detection", 2017.
     """
     name = "binary_focal_crossentropy"
-    check_arguments(binary_focal_crossentropy, alpha=alpha, gamma=gamma, label_smoothing=label_smoothing, axis=axis)
+    check_arguments(
+        binary_focal_crossentropy, apply_class_balancing=apply_class_balancing, alpha=alpha, gamma=gamma,
+        from_logits=from_logits, label_smoothing=label_smoothing, axis=axis,
+    )  # fmt: skip
     y_true, y_pred = matched(name, y_true, y_pred)
     logits = logits_of(name, "sigmoid", y_pred, from_logits)
     y_true = smoothed(y_true, label_smoothing, 0.5)
@@ -80,7 +87,7 @@ def binary_focal_crossentropy(
 
 
 @targets.expecting(targets.probabilities)
-@ranging(alpha=WEIGHTS, gamma=NOT_NEGATIVE, label_smoothing=FRACTION, axis=INTEGER)
+@ranging(alpha=WEIGHTS, gamma=NOT_NEGATIVE, from_logits=FLAG, label_smoothing=FRACTION, axis=INTEGER)
 def categorical_focal_crossentropy(
     y_true: TensorLike,
     y_pred: TensorLike,
@@ -95,7 +102,7 @@ def categorical_focal_crossentropy(
     Args:
         y_true: Target probabilities of shape (n, classes), one-hot rows as a rule.
         y_pred: Probabilities p of the same shape, or logits. The result of a softmax is taken back to its logits, see
-            the module; other probabilities are divided by their sum.
+            the module; other probabilities are divided by their sum, unless that is 0.
         alpha: The weight of every class, or a list with the weight of each; at least 0.
         gamma: How much less the easy samples count, at least 0.
         from_logits: Whether ``y_pred`` holds logits.
@@ -117,14 +124,15 @@ def categorical_focal_crossentropy(
     """
     name = "categorical_focal_crossentropy"
     check_arguments(
-        categorical_focal_crossentropy, alpha=alpha, gamma=gamma, label_smoothing=label_smoothing, axis=axis
-    )
+        categorical_focal_crossentropy, alpha=alpha, gamma=gamma, from_logits=from_logits,
+        label_smoothing=label_smoothing, axis=axis,
+    )  # fmt: skip
     y_true, y_pred = with_classes(name, y_true, y_pred)
     logits = logits_of(name, "softmax", y_pred, from_logits)
     y_true, scores = last(name, axis, y_true), last(name, axis, y_pred if logits is None else logits)
     y_true = smoothed(y_true, label_smoothing, 1 / scores.shape[-1])
     if logits is None:
-        probabilities = clipped(scores / ops.sum(scores, -1, keepdims=True))
+        probabilities = clipped(scores / total_of(scores, keepdims=True))
         logarithms, others = log(probabilities), 1.0 - probabilities
     else:
         logarithms = log_probabilities(scores)

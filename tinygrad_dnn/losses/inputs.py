@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 
 from tinygrad_dnn import ops
-from tinygrad_dnn.ops import cast, exp, floating, log, moveaxis, reshape
+from tinygrad_dnn.ops import cast, exp, floating, log, moveaxis, reshape, where
 from tinygrad_dnn.tensor import Tensor, TensorLike, as_tensor
 
 EPSILON = 1e-7
+# float16 would round 1 - 1e-7 to 1, and overflow in the slope 1 / 1e-7.
+_FLOAT16 = (2.0**-14, 1 - 2.0**-11)
 
 
 # -- shapes -----------------------------------------------------------------------------------------------------------
@@ -116,9 +118,20 @@ def log_probabilities(logits: Tensor) -> Tensor:
     return shifted - log(ops.sum(exp(shifted), -1, keepdims=True))
 
 
+def limits(like: Tensor) -> tuple[float, float]:
+    """Return the limits of a probability whose logarithm is to be finite, and its slope too: 1e-7 and 1 - 1e-7."""
+    return _FLOAT16 if like.dtype == "float16" else (EPSILON, 1 - EPSILON)
+
+
 def clipped(probability: Tensor) -> Tensor:
-    """Limit to [1e-7, 1 - 1e-7], as Keras does before a logarithm."""
-    return ops.clip(probability, EPSILON, 1 - EPSILON)
+    """Limit to [1e-7, 1 - 1e-7], as Keras does before a logarithm; in float16 to what it can tell from 0 and 1."""
+    return ops.clip(probability, *limits(probability))
+
+
+def total_of(scores: Tensor, keepdims: bool = False) -> Tensor:
+    """Return what makes probabilities of the scores of the last axis: their sum, or 1 where that is 0."""
+    total = ops.sum(scores, -1, keepdims=keepdims)
+    return where(total == 0, 1.0, total)
 
 
 def smoothed(y_true: Tensor, part: float, level: float) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_dnn import backend, ops, registry
+from tinygrad_dnn.checks import as_name
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.losses.inputs import fitting_weights
 from tinygrad_dnn.registration import snake_case
@@ -41,7 +42,8 @@ class Metric:
     """
 
     def __init__(self, dtype: DTypeLike | None = None, name: str | None = None) -> None:
-        self.name = name or snake_case(type(self).__name__)
+        kind = type(self).__name__
+        self.name = as_name(name, f"{kind}: name") or snake_case(kind)
         self.dtype = as_dtype(backend.floatx() if dtype is None else dtype).name
         self.variables: list[Variable] = []
 
@@ -64,6 +66,8 @@ class Metric:
         variable = Variable(values, name=f"{self.name}/{name}")
         self.variables.append(variable)
         return variable
+
+    add_weight = add_variable  # Keras has both names
 
     def update_state(self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None) -> None:
         """Take in a batch.
@@ -180,7 +184,7 @@ class MeanMetricWrapper(Mean):
     def __init__(
         self, fn: Callable[..., Tensor], name: str | None = None, dtype: DTypeLike | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(name or getattr(fn, "__name__", None), dtype)
+        super().__init__(getattr(fn, "__name__", None) if name is None else name, dtype)
         self._function = fn
         self._arguments = kwargs
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dnn import activations, ops
-from tinygrad_dnn.checks import as_choice, as_integer, as_number
+from tinygrad_dnn.checks import as_choice, as_flag, as_integer, as_list, as_number
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.losses.inputs import spread_weights
 from tinygrad_dnn.metrics.confusion import ConfusionCounts, checked_thresholds, inputs, ratio
@@ -69,6 +69,7 @@ class AUC(ConfusionCounts):
         from_logits: bool = False,
     ) -> None:
         super().__init__(dtype, name)
+        as_flag(from_logits, f"{self.name}: from_logits")
         self._check(num_thresholds, curve, summation_method, multi_label, num_labels, label_weights)
         if thresholds is None:
             inner = [number / (num_thresholds - 1) for number in range(1, num_thresholds - 1)]
@@ -92,6 +93,7 @@ class AUC(ConfusionCounts):
         self, num_thresholds: Any, curve: Any, summation_method: Any, multi_label: bool, num_labels: Any, weights: Any
     ) -> None:
         as_integer(num_thresholds, f"{self.name}: num_thresholds", "[2, inf)")
+        as_flag(multi_label, f"{self.name}: multi_label")
         as_choice(curve.upper() if isinstance(curve, str) else curve, f"{self.name}: curve", CURVES)
         method = summation_method.lower() if isinstance(summation_method, str) else summation_method
         as_choice(method, f"{self.name}: summation_method", SUMMATION_METHODS)
@@ -99,7 +101,7 @@ class AUC(ConfusionCounts):
             as_integer(num_labels, f"{self.name}: num_labels", "[1, inf)", "None or an integer of at least 1")
             if not multi_label:
                 raise ValueError(f"{self.name}: num_labels={num_labels} says something with multi_label=True alone.")
-        for weight in weights if weights is not None else ():
+        for weight in as_list(weights, f"{self.name}: label_weights") if weights is not None else ():
             as_number(weight, f"{self.name}: each of label_weights", "[0, inf)")
 
     def update_state(self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None) -> None:

@@ -14,6 +14,7 @@ DEPTH = 100
 _MOST_MEMORY = 48 << 20
 _TEXT = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 _BRACKET = re.compile(r"[\[\]{}]")
+_NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 def parse(text: str) -> Any:
@@ -54,6 +55,29 @@ def write(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     parse(text)
     return text
+
+
+def spelt(number: float) -> str | None:
+    """Return the text that stands for a number which JSON does not have, None for one that it has.
+
+    Example:
+        >>> td.saving.text.spelt(-float("inf")), td.saving.text.spelt(2.5)
+        ('-inf', None)
+    """
+    return None if math.isfinite(number) else str(float(number))
+
+
+def unspelt(text: str) -> float:
+    """Return the number that ``spelt`` gave a text for.
+
+    Raises:
+        KeyError: It gives no such text.
+
+    Example:
+        >>> td.saving.text.unspelt("-inf")
+        -inf
+    """
+    return _NOT_FINITE[text]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

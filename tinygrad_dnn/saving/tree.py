@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
 import zlib
 from typing import Any
@@ -93,7 +92,8 @@ class _Packing:
         if value is None or isinstance(value, (str, bool)) or type(value) is int:
             return value
         if type(value) is float:
-            return value if math.isfinite(value) else {"float": str(value)}
+            spelt = json_text.spelt(value)
+            return value if spelt is None else {"float": spelt}
         if isinstance(value, np.generic):
             return self._scalar(value, place)
         if isinstance(value, Tensor):
@@ -153,7 +153,7 @@ def _unpacked(value: Any, tensors: dict[str, np.ndarray[Any, Any]]) -> Any:
     if kind == "tuple":
         return tuple(_unpacked(part, tensors) for part in content)
     if kind == "float":
-        return float(content)
+        return json_text.unspelt(content)
     if kind == "scalar":
         name, plain = content
         if name not in _SCALARS:  # a void one would take as many bytes as its number says

@@ -8,7 +8,6 @@ knows it, by "ops" for one of ``td.ops``, or by "custom" for one that a custom o
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from tinygrad_dnn import ops, registry
 from tinygrad_dnn.registration import shown
+from tinygrad_dnn.saving import text
 from tinygrad_dnn.saving.errors import FileError
 from tinygrad_dnn.tensor import Tensor, as_tensor
 
@@ -73,7 +73,8 @@ class Encoder:
         number = value.item() if isinstance(value, np.generic) else float(value)
         if not isinstance(number, float):
             return self.encode(number, owner)
-        return number if math.isfinite(number) else {TAG: ["float", str(number)]}
+        spelt = text.spelt(number)
+        return number if spelt is None else {TAG: ["float", spelt]}
 
     def _array(self, value: Any) -> Any:
         name = f"{CONSTANTS}{len(self.arrays)}"
@@ -157,8 +158,8 @@ class Decoder:
         if tag == "dict":
             return {self.decode(key): self.decode(part) for key, part in parts}
         if tag == "float":
-            (text,) = parts
-            return {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}[text]
+            (spelt,) = parts
+            return text.unspelt(spelt)
         if tag in ("array", "tensor"):
             (name,) = parts
             array = self._arrays[name]

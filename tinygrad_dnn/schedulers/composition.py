@@ -27,7 +27,7 @@ class _Composition(LearningRateSchedule):
             return self._number("a number among schedules", given, "[0, inf)")
         if given is None:
             raise TypeError(f"{type(self).__name__}: each of schedules must be a schedule or a number, not None.")
-        return registry.schedulers.get(given)
+        return registry.schedulers.given(given, f"{type(self).__name__}: each of schedules")
 
     def get_config(self) -> dict[str, Any]:
         parts = [part if isinstance(part, Real) else registry.schedulers.serialize(part) for part in self.schedules]

@@ -68,6 +68,8 @@ SAMPLES: dict[tuple[str, str], Any] = {
     # -- optimizers
     # It makes weights of sums of gradients, and so 0 of none.
     ("optimizers", "ftrl"): {"claims": {"moves_without_gradient": True}},
+    # Its apply divides by the scale, which gradients that are given by hand have not.
+    ("optimizers", "lossscaleoptimizer"): {"arguments": {"initial_scale": 1.0}},
     ("optimizers", "muon"): {"arguments": {"adam_weight_decay": None}},
     # It decays the average at which gradients are taken, not the weight that it is given.
     ("optimizers", "schedulefreeadamw"): {"claims": {"decays_weights": True}},
