@@ -20,7 +20,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from tinygrad_dnn import activations as activations
     from tinygrad_dnn import callbacks as callbacks
-    from tinygrad_dnn import comparing as comparing
     from tinygrad_dnn import constraints as constraints
     from tinygrad_dnn import datasets as datasets
     from tinygrad_dnn import diagnostics as diagnostics

@@ -105,6 +105,23 @@ def w_of(x: td.Tensor) -> Any:
     return td.backend.of(x.data).to_host((x + 0.0).data).mean()
 
 
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "bool"])
+@pytest.mark.parametrize("values", [[0], [1], [0, 1], [1, 1, 0], [0, 2], [0, 1, 2], [3, 0], [7]])
+def test_no_integer_can_be_taken_past_a_tensor_without_notice(values: list[int], dtype: str, backend: str) -> None:
+    for place in range(len(values)):
+        jitted = td.jit(lambda x, k, at=place: x * float(td.backend.of(k.data).to_host(k.data)[at]))
+        (message,) = returned(jitted, td.tensor([2.0]), td.tensor(values, dtype))
+        assert "values taken out of Tensors" in message
+
+
+@pytest.mark.parametrize("values", [[0, 1, 1], [1, 0], [0, 2, 1], [5, 0, 3]])
+def test_indices_are_altered_within_their_range(values: list[int], backend: str) -> None:
+    jitted = td.jit(lambda x, k: td.take(x, k, axis=0))
+    rows = td.tensor(np.arange(2.0 * (max(values) + 1)).reshape(-1, 2), "float32")
+    for order in (values, values[::-1]):
+        np.testing.assert_array_equal(jitted(rows, td.tensor(order)).numpy(), rows.numpy()[order])
+
+
 @pytest.mark.parametrize("reads_it_too", [False, True])
 def test_values_of_state_taken_past_tensors_are_noticed(reads_it_too: bool, backend: str) -> None:
     w = td.Variable(2.0)

@@ -221,3 +221,26 @@ def test_a_run_that_fails_leaves_state_as_it_was_even_what_is_updated_in_place()
         assert before in (([1.0] * 3, [1.0] * 3), ([2.0] * 3, [2.0] * 3))
         replay([np.array([0])])
     assert (w.tolist(), v.tolist()) == ([4.0] * 3, [3.0] * 3)
+
+
+@pytest.mark.parametrize("make", [td.Variable, td.tensor])
+def test_what_a_program_has_a_copy_of_cannot_be_written_on(make: Any) -> None:
+    w = make(np.zeros(3, np.float32))
+    jitted = td.jit(lambda x: x + w)
+    for _ in range(3):
+        assert jitted(td.ones(3)).tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match="read-only"):
+        w.data[0] = 5
+    w.assign(np.array([5, 0, 0]))
+    assert jitted(td.ones(3)).tolist() == [6, 1, 1]
+    held = w.numpy()
+    held[0] = 7  # a copy, as ever
+    assert jitted(td.ones(3)).tolist() == [6, 1, 1]
+
+
+def test_what_another_program_writes_on_stays_so() -> None:
+    w = td.Variable(np.zeros(3, np.float32))
+    read, written = td.jit(lambda x: x + w), td.jit(lambda x: w.assign(w + x) * 1.0)
+    for n in range(1, 6):
+        assert written(td.ones(3)).tolist() == [n] * 3
+        assert read(td.ones(3)).tolist() == [n + 1] * 3

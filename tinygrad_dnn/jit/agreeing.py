@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_dnn import ops
 from tinygrad_dnn.autograd import is_freed
+from tinygrad_dnn.backend.element_types import FLOATING
 from tinygrad_dnn.debugging import finite
 from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.jit.calls import Call
@@ -90,12 +91,11 @@ class _Altered:
 def _other(x: Tensor) -> Any:
     """Return other values of the same kind: positive ones stay so, and indices in range where they can.
 
-    What stays as it is could be read past Tensors without being noticed. That goes for 0 beside 1 alone, where others
-    could be out of range.
+    None stays as it is: it could be read past Tensors without being noticed.
     """
     with no_grad():
         given = x.detach()
-        if x.dtype.kind == "f":
+        if x.dtype.kind in FLOATING:
             other = given * 0.75 + 0.1234567  # no number that anybody writes stays what it is
             return (other if finite(x.data) else ops.where(ops.isfinite(given), other, 1.0)).data
         if x.dtype.kind == "b":
@@ -103,7 +103,8 @@ def _other(x: Tensor) -> Any:
         if not x.size:
             return x.data
         halved, largest = given // 2, ops.max(given)
-        other = ops.where(halved == given, largest // 2, halved)  # halves of 0 and -1 are these
+        # Halves of 0 and -1 are these. Where there is a 1, that is in range too.
+        other = ops.where(halved == given, ops.maximum(largest // 2, 1), halved)
         return ops.where(largest < 1, given + 1, other).data
 
 

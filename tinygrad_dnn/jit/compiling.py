@@ -6,12 +6,9 @@ import contextlib
 import functools
 import gc
 import importlib.util
-import os
 import random
 import sys
-import threading
 import types
-import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +17,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_dnn.debugging import CHECK, users_place
+from tinygrad_dnn import environment
+from tinygrad_dnn.backend import Backend
+from tinygrad_dnn.debugging import CHECK
 from tinygrad_dnn.graph import state
 from tinygrad_dnn.jit.agreeing import recorded_twice, reproduces
 from tinygrad_dnn.jit.calls import Call, Run
@@ -31,6 +30,8 @@ from tinygrad_dnn.jit.program import Program
 from tinygrad_dnn.jit.recording import CannotRecordError, Recording, Settled
 from tinygrad_dnn.jit.replay import Replay
 from tinygrad_dnn.jit.simplifying import simplify
+from tinygrad_dnn.jit.turns import Turn
+from tinygrad_dnn.jit.warning import warn
 from tinygrad_dnn.jit.watch import Watch
 from tinygrad_dnn.tensor import Tensor
 
@@ -134,7 +135,7 @@ class Jitted:
         self._owners: dict[int, Any] = {}  # the objects that signatures name by identity
         self._answered = 0
         self._warned = False
-        self._lock = threading.Lock()
+        self._lock = Turn(self.name)
 
     def __reduce__(self) -> Any:
         return Jitted, (self.function, self.native, self.after)  # a copy records its own programs
@@ -278,7 +279,7 @@ class Jitted:
             code = getattr(self.function, "__code__", None)
             place = "" if code is None or " (" in reason else f" ({code.co_filename}, line {code.co_firstlineno})"
             text = f"td.jit: {self.name} runs operation by operation: {reason}{place}."
-            warnings.warn(text, stacklevel=_frames_to_the_user())
+            warn(text)
 
     def explain(self) -> str:
         """Return the programs recorded so far: as they were and as they are run, their kernels and buffers.
@@ -330,6 +331,7 @@ def jit(function: Callable[..., Any], native: bool = False) -> Jitted:
             are bit-equal to the function. Machine code rounds otherwise: by some 1e-5 of a result's size in float32.
             It is kept among the user's caches for later processes, or where the environment variable
             TINYGRAD_DNN_CACHE says, unless that is "off".
+            On a GPU programs become CUDA kernels and products of cuBLAS, and from the second run on one graph.
 
     Example:
         >>> w = td.Variable([1.0, 2.0], trainable=True)
@@ -342,14 +344,6 @@ def jit(function: Callable[..., Any], native: bool = False) -> Jitted:
         [5.0, 3.2, 2.048]
     """
     return Jitted(function, native)
-
-
-def _frames_to_the_user() -> int:
-    """Return the ``stacklevel`` by which a warning of the caller points to the line outside of the package."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and not users_place([(frame, frame.f_lineno)]):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 @functools.cache
@@ -365,14 +359,27 @@ def has_llvmlite() -> bool:
 
 def _lowered(program: Program, tensors: Sequence[Tensor], native: bool) -> Run:
     """Return what runs a program: machine code if it may and can be, else NumPy calls, else primitive by primitive."""
-    hosts = [*tensors, *(value.tensor for value in program.held)]
-    if not all(tensor is not None and tensor.backend.name == "numpy" for tensor in hosts):
-        return Interpreted(program)
+    used = {x.backend for x in (*tensors, *(value.tensor for value in program.held)) if x is not None}
+    if any(backend.name != "numpy" for backend in used):
+        return _on_device(program, *used) if native and len(used) == 1 else Interpreted(program)
     if native and has_llvmlite():
         from tinygrad_dnn.jit.native import lower
 
         return lower(program)
     return Replay(program)
+
+
+def _on_device(program: Program, backend: Backend) -> Run:
+    """Return what runs a program on a backend's device, or primitive by primitive if that cannot be."""
+    if backend.device is None:
+        return Interpreted(program)
+    from tinygrad_dnn.jit.cuda.run import lower
+
+    try:
+        return lower(program, backend)
+    except Exception as error:  # whatever compiler, driver or library has to say
+        warn(f"td.jit: a program runs primitive by primitive ({type(error).__name__}: {error}).")
+        return Interpreted(program)
 
 
 def _forget(entries: dict[Any, _Entry], owners: dict[int, Any], identity: int, _: Any) -> None:
@@ -397,5 +404,5 @@ def _explained(entry: _Entry) -> str:
 
 def _tell(text: str, more: Callable[[], str] = str) -> None:
     """Print what happens, if the environment asks for it."""
-    if "jit" in os.environ.get("TINYGRAD_DNN_DEBUG", "").split(","):
+    if "jit" in environment.words(environment.DEBUG, environment.DEBUGS):
         print(f"td.jit: {text}", more(), sep="\n" if more is not str else "", file=sys.stderr)

@@ -12,6 +12,7 @@ from tinygrad_dnn.jit.recording import Recording
 from tinygrad_dnn.jit.replay import Replay
 
 if TYPE_CHECKING:
+    from tinygrad_dnn.jit.cuda.run import Run as DeviceRun
     from tinygrad_dnn.jit.native import Run
 
 # So many names are listed of what may be hundreds.
@@ -24,7 +25,7 @@ def explained(recording: Recording, program: Program, run: Callable[..., Any] | 
     Args:
         recording: Of the function.
         program: The same, simplified.
-        run: What runs it: a ``Replay``, an ``Interpreted`` or a native ``Run``.
+        run: What runs it: a ``Replay``, an ``Interpreted``, or a ``Run`` of the host or of a device.
 
     Example:
         >>> recording = td.jit.record(lambda x: x[0] * 2, [td.ones(3)])
@@ -51,8 +52,9 @@ def explained(recording: Recording, program: Program, run: Callable[..., Any] | 
     elif isinstance(run, Interpreted):
         parts.append("run primitive by primitive")
     elif run is not None:
-        machine_code: Any = run
-        parts += [_kernels(machine_code), _buffers(program, machine_code.arena_bytes)]
+        lowered: Any = run
+        parts += [_launches(lowered) if hasattr(lowered, "steps") else _kernels(lowered)]
+        parts += [_buffers(program, lowered.arena_bytes)]
     return "\n".join(parts)
 
 
@@ -81,6 +83,36 @@ def _kernels(run: Run) -> str:
     if run.calls:
         parts.append(f"called from Python: {_listed(Counter(run.calls))}")
     return "\n".join(parts)
+
+
+def _launches(run: DeviceRun) -> str:
+    """Return the groups, and the launches, products and calls that they have become, in order."""
+    from tinygrad_dnn.jit.cuda.launches import Launch, Product
+
+    numbers: dict[str, int] = {}
+    kinds: Counter[str] = Counter()
+    lines = []
+    for number, step in enumerate(run.steps):
+        if isinstance(step, Launch):
+            kernel = numbers.setdefault(step.kernel.name, len(numbers) + 1)
+            rows = f" for {_count(len(step.rows), 'group')}" if len(step.rows) > 1 else ""
+            kind = "launch"
+            told = f"kernel {kernel}{rows}, {_count(step.blocks, 'block')} of {step.kernel.threads} threads"
+        elif isinstance(step, Product):
+            kind = "product"
+            rows, columns, inner = map(str, step.lengths)
+            stack = f"{step.count} x " if step.count > 1 else ""
+            told = f"product {stack}[{rows}, {inner}] @ [{inner}, {columns}], {step.dtype.name}"
+        else:
+            kind, told = "call", f"call of {step.operation.name}"
+        kinds[kind] += 1
+        lines.append(f"{number:5d}  {told}")
+    made = [_count(kinds["launch"], "launch", "launches") + f" of {_count(len(numbers), 'kernel')}"]
+    made += [_count(kinds[kind], kind) for kind in ("product", "call") if kinds[kind]]
+    return "\n".join([
+        f"run on a device: {', '.join(made)}; {run.described}",
+        *(f"{number:5d}  {group}" for number, group in enumerate(run.groups)), "which becomes", *lines,
+    ])  # fmt: skip
 
 
 def _buffers(program: Program, temporary_bytes: int) -> str:
@@ -112,5 +144,5 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(found[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+def _count(number: int, thing: str, things: str = "") -> str:
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"

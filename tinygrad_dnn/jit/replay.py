@@ -14,10 +14,26 @@ from tinygrad_dnn.jit.borrowing import CONSTANT_BYTES, INPUT_BYTES, loans
 from tinygrad_dnn.jit.layout import Layout
 from tinygrad_dnn.jit.packing import find_packs
 from tinygrad_dnn.jit.program import Program
-from tinygrad_dnn.tensor import assigned_now
+from tinygrad_dnn.tensor import Tensor, assigned_now
 
 _data = operator.attrgetter("data")
 _assigned = operator.attrgetter("_assigned")
+
+
+def _references(tensor: Tensor) -> int:
+    return sys.getrefcount(tensor.data)
+
+
+_ALONE = _references(Tensor._wrap(np.zeros(1)))
+
+
+def _protect(tensor: Tensor) -> None:
+    """Let nobody write on what a Tensor alone holds: of that a copy is read, and the writing would not be seen.
+
+    Whoever has the array besides may be a program, which has to write on it.
+    """
+    if _references(tensor) == _ALONE and type(tensor.data) is np.ndarray:
+        tensor.data.flags.writeable = False
 
 
 class Replay:
@@ -83,6 +99,7 @@ class Replay:
             for tensor, own, seen, before in zip(self._constants, self._copies, now, self._seen, strict=True):
                 if seen != before:
                     np.copyto(own, tensor.data)
+                    _protect(tensor)
             self._seen = now
 
     def _link(self) -> None:
