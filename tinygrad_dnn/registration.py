@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tinygrad_dnn.checks import shown as shown
+
 __all__ = ["KINDS", "Kind", "Origin"]
 
 T = TypeVar("T")
@@ -208,12 +210,6 @@ class Batch:
 def normalized(distribution: str) -> str:
     """Return a distribution's name as package indexes compare it: ``Foo_Bar`` is ``foo-bar``."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
-def shown(obj: object) -> str:
-    """Return an object's repr, at most 100 characters of it."""
-    text = repr(obj)
-    return f"{text[:97]}..." if len(text) > 100 else text
 
 
 def _checked(name: object) -> str:

@@ -223,7 +223,7 @@ def optimizer(draw: Draw) -> Any:
     options |= {"weight_decay": 0.01} if chance(draw, 0.2) else {}
     options |= {"use_ema": True, "ema_overwrite_frequency": pick(draw, (None, 2))} if chance(draw, 0.15) else {}
     options |= {"gradient_accumulation_steps": 2} if chance(draw, 0.15) else {}
-    options |= {"loss_scale_factor": 64.0} if chance(draw, 0.1) else {}
+    options |= {"loss_scale_factor": 64.0} if chance(draw, 0.1) and name != "lossscaleoptimizer" else {}
     return registry.optimizers.get(name, **options)
 
 

@@ -52,13 +52,11 @@ def group(operations: Sequence[Operation]) -> list[Group]:
     comes before any state is written. What nobody reads any more, and could be written over what others read, comes
     after these.
     """
-    links = _Links(operations)
-    stages = _stages(operations, links)
-    _move_late(operations, links, stages)
-    return _updates_late(_calls_first(_gathered(operations, links, stages), links), links)
+    links = Links(operations)
+    return updates_late(calls_first(gathered(operations, links), links), links)
 
 
-class _Links:
+class Links:
     """Who reads what who writes.
 
     Attributes:
@@ -94,7 +92,7 @@ def softly(writer: Operation, view: View, reader: Operation) -> bool:
     )
 
 
-def _stages(operations: Sequence[Operation], links: _Links) -> dict[int, int]:
+def _stages(operations: Sequence[Operation], links: Links) -> dict[int, int]:
     stages: dict[int, int] = {}
     for operation in operations:
         earliest = [stages[id(writer)] + (not soft) for writer, soft in links.before[id(operation)]]
@@ -102,7 +100,7 @@ def _stages(operations: Sequence[Operation], links: _Links) -> dict[int, int]:
     return stages
 
 
-def _move_late(operations: Sequence[Operation], links: _Links, stages: dict[int, int]) -> None:
+def _move_late(operations: Sequence[Operation], links: Links, stages: dict[int, int]) -> None:
     for operation in reversed(operations):
         readers = links.behind[id(operation)]
         if operation.kind != "map" or not readers:
@@ -112,7 +110,10 @@ def _move_late(operations: Sequence[Operation], links: _Links, stages: dict[int,
             stages[id(operation)] = latest
 
 
-def _gathered(operations: Sequence[Operation], links: _Links, stages: dict[int, int]) -> list[Group]:
+def gathered(operations: Sequence[Operation], links: Links) -> list[Group]:
+    """Return the operations of each stage that softly hang together as a group."""
+    stages = _stages(operations, links)
+    _move_late(operations, links, stages)
     parent = {id(operation): id(operation) for operation in operations}
 
     def first(x: int) -> int:
@@ -133,11 +134,11 @@ def _gathered(operations: Sequence[Operation], links: _Links, stages: dict[int, 
     return sorted(groups.values(), key=lambda x: x.stage)
 
 
-def _calls_first(groups: list[Group], links: _Links) -> list[Group]:
+def calls_first(groups: Sequence[Group], links: Links) -> list[Group]:
     """Move the groups that no call needs behind the last call."""
     calls = [x for x in groups if x.kind == "call"]
     if not calls:
-        return groups
+        return [*groups]
     group_of = {id(operation): one for one in groups for operation in one.operations}
     needed = {id(one) for one in calls}
     for one in reversed(groups):
@@ -150,7 +151,7 @@ def _calls_first(groups: list[Group], links: _Links) -> list[Group]:
     return sorted(groups, key=lambda x: x.stage)
 
 
-def _updates_late(groups: list[Group], links: _Links) -> list[Group]:
+def updates_late(groups: Sequence[Group], links: Links) -> list[Group]:
     """Move groups that write over what others read behind these, unless somebody waits for them."""
     group_of = {id(operation): one for one in groups for operation in one.operations}
     for one in groups:

@@ -170,7 +170,7 @@ def _place_temporaries(memory: Memory, uses: _Uses) -> None:
             continue
         (group, operation), *_ = found
         readers = [reader for reader, _ in uses.reads.get(key, ())]
-        if key not in uses.ends and operation.kind == "map" and all(reader is group for reader in readers):
+        if key not in uses.ends and operation.kind in ("map", "reduce") and all(reader is group for reader in readers):
             continue
         root = operation.target.root
         first = min(group.stage for group, _ in found)

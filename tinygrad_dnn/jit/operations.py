@@ -26,8 +26,6 @@ CONVOLUTIONS = frozenset({CONVOLVE, CONVOLVE_KERNEL, CONVOLVE_TRANSPOSED})
 LOOPS = frozenset({"map", "reduce", "scatter", "scan", "draw"})
 """The kinds of operations that share loops with others."""
 
-# The gradient of a convolution's kernel is summed up in so many parts, which may be made at the same time.
-_PARTS = 2
 
 
 @dataclass(eq=False, slots=True)
@@ -93,16 +91,18 @@ class Operations:
         return self.views[id(value)]
 
 
-def operations(program: Program, is_map: Callable[[Instruction], bool]) -> Operations:
+def operations(program: Program, is_map: Callable[[Instruction], bool], parts: int = 2) -> Operations:
     """Return what a program computes.
 
     Args:
         program: The program.
         is_map: Tells of an instruction whether it can be computed element by element in a loop; of a reduction, whether
             its elements can be.
+        parts: In how many parts the gradient of a convolution's kernel is summed up; these may be made at the same
+            time.
     """
     expanded = expand(program, is_map)
-    made = _Made(program, is_map)
+    made = _Made(program, is_map, parts)
     for instruction in expanded.instructions:
         made.add(instruction)
     for value, same in zip(program.ends(), expanded.ends(), strict=True):
@@ -116,8 +116,9 @@ def operations(program: Program, is_map: Callable[[Instruction], bool]) -> Opera
 class _Made:
     """The operations so far."""
 
-    def __init__(self, program: Program, is_map: Callable[[Instruction], bool]) -> None:
+    def __init__(self, program: Program, is_map: Callable[[Instruction], bool], parts: int) -> None:
         self.is_map = is_map
+        self.parts = parts
         self.operations: list[Operation] = []
         self.views: dict[int, View] = {}
         for value in (*program.inputs, *program.held):
@@ -137,7 +138,7 @@ class _Made:
                 return
         target = self.views[id(output)] = views.whole(output)
         make = _MAKERS.get(primitive)
-        if primitive is MATMUL and output.dtype in (np.float32, np.float64):
+        if primitive is MATMUL and output.dtype.kind == "f":
             self._append("product", "matmul", sources, target, instruction)
         elif primitive is MATMUL or not self.is_map(instruction):
             self._append("call", primitive.name, sources, target, instruction)
@@ -226,10 +227,10 @@ class _Made:
             seen = views.windows(x, y.shape[:2], strides, dilation)
         elif primitive is CONVOLVE_KERNEL:
             seen = views.windows(x, target.shape[:2], strides, dilation)
-            if math.prod(seen.shape[:3]) < _PARTS:
+            if self.parts == 1 or math.prod(seen.shape[:3]) < self.parts:
                 target = View(target.root, 0, (1, *target.shape), (0, *target.strides))
             else:
-                whole, target = target, views.whole(Value((_PARTS, *target.shape), target.root.dtype))
+                whole, target = target, views.whole(Value((self.parts, *target.shape), target.root.dtype))
                 self._append_convolution(instruction, (x, y), target, seen)
                 self._append("reduce", "sum", (target,), whole.broadcast_to(target.shape), instruction)
                 return

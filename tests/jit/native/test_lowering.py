@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_dnn as td
+from tests.jit.comparing import TOLERANCE, assert_close, state_after
 from tests.jit.random_programs import RandomFunction
 from tests.ops.samples import SAMPLES, Sample
 from tinygrad_dnn.jit.interpret import Interpreted
@@ -17,37 +17,6 @@ from tinygrad_dnn.jit.simplifying import simplify
 
 native = pytest.importorskip("tinygrad_dnn.jit.native", reason="llvmlite is not installed")
 pytest.importorskip("llvmlite")
-
-TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
-
-
-def state_after(function: Callable[[], Any], state: list[td.Tensor]) -> tuple[Any, list[np.ndarray]]:
-    """Return what a function returns and what it leaves in some Tensors, which then hold again what they held."""
-    before = [x.data for x in state]
-    for x in state:
-        x.data = x.data.copy()
-    try:
-        return function(), [x.numpy() for x in state]
-    finally:
-        for x, data in zip(state, before, strict=True):
-            x.data = data
-
-
-def assert_close(found: Any, expected: Any, tolerance: float) -> None:
-    """Compare arrays of one shape and dtype by the norm of what is expected."""
-    found, expected = np.asarray(found), np.asarray(expected)
-    assert found.shape == expected.shape
-    assert found.dtype == expected.dtype
-    if found.dtype.kind == "f":
-        same = np.isnan(found) == np.isnan(expected)
-        assert same.all()
-        finite = np.isfinite(expected)
-        np.testing.assert_array_equal(found[~finite], expected[~finite])
-        size = np.linalg.norm(expected[finite]) + 1e-3
-        assert np.linalg.norm((found - expected)[finite]) <= tolerance * size
-    else:
-        np.testing.assert_array_equal(found, expected)
-
 
 def compare(function: Any, arrays: list[np.ndarray], state: list[td.Tensor], tolerance: float) -> Any:
     """Run a function's program natively, twice, and compare with its primitives; return what ran it."""

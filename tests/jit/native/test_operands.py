@@ -13,12 +13,11 @@ from tinygrad_dnn.jit.grouping import Group, group
 from tinygrad_dnn.jit.memory import plan
 from tinygrad_dnn.jit.native.elements import can_loop
 from tinygrad_dnn.jit.native.kernel import _Writer, kernel
-from tinygrad_dnn.jit.native.operands import Operand, Operands, arrange
+from tinygrad_dnn.jit.native.operands import Operands
 from tinygrad_dnn.jit.operations import operations
 from tinygrad_dnn.jit.program import Program
 from tinygrad_dnn.jit.recording import record
 from tinygrad_dnn.jit.simplifying import simplify
-from tinygrad_dnn.jit.views import View, whole
 
 
 def loops(program: Program) -> list[tuple[Group, Operands]]:
@@ -85,14 +84,3 @@ def test_long_sums_are_another_form() -> None:
     short, long = (forms(lambda x: td.sum(x[0], 1), np.ones((2, n), np.float32)) for n in (100, 5000))
     assert short != long
     assert long == forms(lambda x: td.sum(x[0], 1), np.ones((3, 7000), np.float32))
-
-
-def test_axes_that_run_on_into_each_other_are_one() -> None:
-    view = whole(td.jit.Value((2, 3, 4), "float32"))
-    assert arrange([2, 3, 4], [Operand(view, 0, [12, 4, 1])], False) == [24]
-    x = Operand(view, 0, [1, 2, 6])
-    assert arrange([2, 3, 4], [x], False) == [24]  # turned around
-    assert x.strides == [1]
-    x = Operand(View(view.root, 0, (2, 3, 4), (24, 4, 1)), 0, [24, 4, 1])
-    assert arrange([2, 3, 4], [x], False) == [2, 12]
-    assert arrange([2, 3, 4], [Operand(view, 0, [12, 4, 1])], True) == [2, 12]

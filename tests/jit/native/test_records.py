@@ -9,8 +9,8 @@ import pytest
 
 import tinygrad_dnn as td
 from tests.jit.native.test_lowering import native
-from tests.jit.native.test_training import MODELS, Step
 from tests.jit.random_programs import RandomFunction
+from tests.jit.training_steps import MODELS, Step
 from tinygrad_dnn.jit.memory import ARENA
 from tinygrad_dnn.jit.native import run as run_module
 from tinygrad_dnn.jit.native.compiler import compiler

@@ -16,8 +16,8 @@ import pytest
 
 import tinygrad_dnn as td
 from tests.jit.native.test_lowering import TOLERANCE, assert_close, native, state_after
-from tests.jit.native.test_training import MODELS, Step, exercise
 from tests.jit.random_programs import RandomFunction
+from tests.jit.training_steps import MODELS, Step, exercise
 from tinygrad_dnn.jit.interpret import Interpreted
 from tinygrad_dnn.jit.native import run as run_module
 from tinygrad_dnn.jit.native import schedule

@@ -14,6 +14,7 @@ from tinygrad_dnn.jit.native import blas
 from tinygrad_dnn.jit.native.kernel import NAME, Kernel
 from tinygrad_dnn.jit.native.text import Body, type_of
 from tinygrad_dnn.jit.operations import Operation
+from tinygrad_dnn.jit.products import PLAIN, TRANSPOSED
 from tinygrad_dnn.jit.program import Instruction, Value
 from tinygrad_dnn.jit.views import View
 from tinygrad_dnn.ops.window import CONVOLVE, CONVOLVE_KERNEL
@@ -224,7 +225,7 @@ class _Writer:
         before: str, z: tuple[str, str],
     ) -> None:  # fmt: skip
         """Multiply matrices, each given by its pointer and how far its rows lie apart."""
-        flags = ", ".join(f"i32 {blas.TRANSPOSED if flag else blas.PLAIN}" for flag in transposed)
+        flags = ", ".join(f"i32 {TRANSPOSED if flag else PLAIN}" for flag in transposed)
         sizes = ", ".join(f"i64 {n}" for n in lengths)
         self.body.line(
             f"call void {self.gemm}(i32 101, {flags}, {sizes}, {self.kind} 1.0, ptr {x[0]}, i64 {x[1]}, "

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dnn.graph import Primitive
-from tinygrad_dnn.jit.expanding import PHILOX
+from tinygrad_dnn.jit import loops
 from tinygrad_dnn.jit.native import doubles, functions
 from tinygrad_dnn.jit.native.text import Body, constant, is_known, type_of
-from tinygrad_dnn.jit.program import Instruction, Value
+from tinygrad_dnn.jit.program import Instruction
 from tinygrad_dnn.ops import elementwise as e
-from tinygrad_dnn.ops.cast import CAST
-from tinygrad_dnn.ops.index import GATHER, SCATTER_ADD
-from tinygrad_dnn.ops.reduce import CUMSUM, MAX, MIN, SUM
-from tinygrad_dnn.ops.shape import CONCATENATE, RESHAPE, UNSLICE
-from tinygrad_dnn.ops.window import FOLD
 
 DType = np.dtype[Any]
 Emit = Callable[[Body, DType, list[str]], str]
@@ -222,53 +217,12 @@ _LOGIC: dict[Primitive, Emit] = {
     e.LOGICAL_OR: lambda body, dtype, x: body.binary("or", "i1", *x),
     e.LOGICAL_NOT: lambda body, dtype, x: body.binary("xor", "i1", x[0], "true"),
 }
-_COPIES = frozenset({RESHAPE, CONCATENATE, UNSLICE, CAST, GATHER, PHILOX})
-_SUMS = frozenset({SUM, MAX, MIN, CUMSUM, SCATTER_ADD, FOLD})
 _EMITS = {**_ARITHMETIC, **_OF_FLOATS, **_COMPARISONS, **_TESTS, **_LOGIC}
 
 
 def can_loop(instruction: Instruction) -> bool:
     """Tell whether loops can compute an instruction, or the elements of a reduction."""
-    primitive, output = instruction.primitive, instruction.output.dtype
-    given: list[DType] = [x.dtype for x in instruction.sources]
-    if not is_known(output) or not all(is_known(dtype) for dtype in given):
-        return False
-    common = given[-1]
-    if primitive in _COPIES:
-        return True
-    if primitive in _SUMS:
-        return bool(output.kind != "b")
-    if primitive in _LOGIC:
-        return all(x.dtype.kind == "b" if isinstance(x, Value) else isinstance(x, bool) for x in instruction.inputs)
-    if primitive is e.WHERE:
-        return all(x.dtype == output if isinstance(x, Value) else _fits(x, output) for x in instruction.inputs[1:])
-    if any(dtype != common for dtype in given):
-        return False
-    if not all(_fits(x, common) for x in instruction.inputs if not isinstance(x, Value)):
-        return False
-    if primitive in _ARITHMETIC:
-        return bool(output == common and common.kind != "b")
-    if primitive in _OF_FLOATS:
-        return bool(output == common and common.kind == "f")
-    if primitive in _TESTS:
-        return bool(common.kind == "f")
-    return primitive in _COMPARISONS
-
-
-def _fits(number: Any, dtype: DType) -> bool:
-    try:
-        constant(number, dtype)
-    except (OverflowError, ValueError):
-        return False
-    return True
-
-
-def operand_dtype(instruction: Instruction, place: int) -> DType:
-    """Return the dtype that an input, at some place, takes part in its instruction with."""
-    given = instruction.inputs[place]
-    beside = instruction.output if instruction.primitive is e.WHERE else instruction.sources[-1]
-    dtype: DType = given.dtype if isinstance(given, Value) else beside.dtype
-    return dtype
+    return loops.can_loop(instruction, is_known)
 
 
 def element(body: Body, instruction: Instruction, operands: list[str]) -> str:

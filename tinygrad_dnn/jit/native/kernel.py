@@ -13,9 +13,10 @@ from tinygrad_dnn.jit.grouping import Group
 from tinygrad_dnn.jit.memory import Place
 from tinygrad_dnn.jit.native.draws import philox
 from tinygrad_dnn.jit.native.elements import converted, element
-from tinygrad_dnn.jit.native.operands import Operand, Operands
+from tinygrad_dnn.jit.native.operands import Operands
 from tinygrad_dnn.jit.native.sums import BLOCK, combined, identity, wide
 from tinygrad_dnn.jit.native.text import Body, stored_type, type_of
+from tinygrad_dnn.jit.operands import Operand
 from tinygrad_dnn.jit.operations import Operation
 from tinygrad_dnn.jit.program import Value
 from tinygrad_dnn.jit.views import INTEGERS, View

@@ -16,7 +16,9 @@ from tinygrad_dnn.jit.native.kernel import Kernel, kernel
 from tinygrad_dnn.jit.native.parallel import default_threads
 from tinygrad_dnn.jit.native.records import Record
 from tinygrad_dnn.jit.native.run import Call, Run
+from tinygrad_dnn.jit.native.text import is_known, type_of
 from tinygrad_dnn.jit.operations import CONVOLUTIONS, Operation, operations
+from tinygrad_dnn.jit.products import TRANSPOSED, Product, matched
 from tinygrad_dnn.jit.program import Instruction, Program
 
 # Nanoseconds, about: of a call; of one operation on one element, and of one that is a polynomial; of one multiplication
@@ -51,17 +53,7 @@ def lower(program: Program, threads: int | None = None) -> Run:
         [array([2., 2.], dtype=float32)]
     """
     lowered = operations(program, _can_do)
-    products: dict[int, blas.Product] = {}
-    done: list[Operation] = []
-    for operation in lowered.operations:
-        if operation.kind == "product":
-            done += blas.copies(operation) if blas.product(operation) is None else ()
-            found = blas.product(operation)
-            if found is None:
-                operation.kind = "call"
-            else:
-                products[id(operation)] = found
-        done.append(operation)
+    done, products = matched(lowered.operations, lambda x: is_known(x) and blas.gemm(type_of(x)) is not None)
     groups = group(done)
     memory = plan(program, lowered, groups)
     kernels = {id(x): kernel(x, memory.place) for x in groups if x.kind == "loop" and 0 not in x.space}
@@ -100,7 +92,7 @@ def _cost(operation: Operation) -> float:
     return _PER_CURVE if operation.name in POLYNOMIALS else _PER_ELEMENT
 
 
-def _product(group: Group, found: blas.Product, memory: Memory) -> Record:
+def _product(group: Group, found: Product, memory: Memory) -> Record:
     operation = group.operations[0]
     size = operation.target.root.dtype.itemsize
     kind = "float" if size == 4 else "double"
@@ -121,14 +113,14 @@ def _product(group: Group, found: blas.Product, memory: Memory) -> Record:
     )
     cost = math.prod(found.lengths) * found.count * _PER_MULTIPLICATION * size / 4
     # BLAS lays out the right matrix anew, once however many rows there are.
-    turned = _PER_TURNED if found.flags[1] == blas.TRANSPOSED else _PER_PACKED
+    turned = _PER_TURNED if found.flags[1] == TRANSPOSED else _PER_PACKED
     packed = math.prod(found.lengths[1:]) * found.count * turned * size / 4
     regions = records.of_product((*operation.read, operation.target), found, distances, by, memory.place)
     again = packed if by == 1 else 0.0
     return Record(compiler().products(kind), arguments, 0, length, _PER_CALL + cost + packed, True, regions, again)
 
 
-def _range(found: blas.Product) -> tuple[int, tuple[int, int, int], int]:
+def _range(found: Product) -> tuple[int, tuple[int, int, int], int]:
     """Return what a product may be split by: the range, how far x, y and the result move along it, and its number.
 
     BLAS lays out a transposed right matrix anew for each call, so each thread should take its own columns of that.
@@ -136,9 +128,9 @@ def _range(found: blas.Product) -> tuple[int, tuple[int, int, int], int]:
     rows, columns, _ = found.lengths
     if found.count > 1:
         return found.count, found.distances, 0
-    if found.flags[1] == blas.TRANSPOSED and columns >= rows:
+    if found.flags[1] == TRANSPOSED and columns >= rows:
         return columns, (0, found.leading[1], 1), 2
-    return rows, (1 if found.flags[0] == blas.TRANSPOSED else found.leading[0], 0, columns), 1
+    return rows, (1 if found.flags[0] == TRANSPOSED else found.leading[0], 0, columns), 1
 
 
 def _call(group: Group, following: Sequence[Group], memory: Memory) -> Call:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tinygrad_dnn.jit.grouping import Group
 from tinygrad_dnn.jit.memory import Place
-from tinygrad_dnn.jit.native.blas import PLAIN, Product
 from tinygrad_dnn.jit.native.kernel import Kernel, operands
+from tinygrad_dnn.jit.products import PLAIN, Product
 from tinygrad_dnn.jit.program import Value
 from tinygrad_dnn.jit.views import INTEGERS, View
 
