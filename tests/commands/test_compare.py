@@ -50,6 +50,15 @@ def test_table_and_files(options: list[str], packages: None, capsys: pytest.Capt
     assert len(again.err.splitlines()) == 1, "all was done before"
 
 
+def test_a_picture_that_cannot_be_written_costs_no_table(options: list[str], capsys: pytest.CaptureFixture) -> None:
+    Path("out/curves.png").mkdir(parents=True)
+    assert cli.main(["compare", "--optimizers", "sgd", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[1] == "sgd"
+    assert lines[-1].startswith("see out/manifest.json; there is no picture: ")
+    assert "curves.png" in lines[-1]
+
+
 def test_few_seeds_for_many_are_told(options: list[str], capsys: pytest.CaptureFixture) -> None:
     names = "adam,sgd,lion,nadam"
     assert cli.main(["compare", "--optimizers", names, *options]) == 0
@@ -57,11 +66,29 @@ def test_few_seeds_for_many_are_told(options: list[str], capsys: pytest.CaptureF
     assert told in capsys.readouterr().out
     assert cli.main(["compare", "--optimizers", "adam,sgd", *options]) == 0
     assert "standard errors" not in capsys.readouterr().out
+    assert cli.main(["compare", "--optimizers", "adam,sgd", *options, "--seeds", "2"]) == 0
+    assert "with 1 pair and 2 seeds a difference counts from 13 of its standard errors on" in capsys.readouterr().out
 
 
 def test_json(options: list[str], capsys: pytest.CaptureFixture) -> None:
     assert cli.main(["compare", "--activations", "relu,elu", *options, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(Path("out/manifest.json").read_text())
+
+
+def test_what_a_plugin_prints_is_no_part_of_the_manifest(options: list[str], capsys: pytest.CaptureFixture) -> None:
+    @td.registry.optimizers.register
+    class Talks(td.optimizers.SGD):
+        def update(self, param: Any, grad: Any, state: Any, learning_rate: Any) -> Any:
+            print("one more step")
+            return super().update(param, grad, state, learning_rate)
+
+    try:
+        assert cli.main(["compare", "--optimizers", "talks", *options, "--json"]) == 0
+    finally:
+        td.plugins.reset()
+    out, err = capsys.readouterr()
+    assert json.loads(out)["results"][0]["rank"] == 1
+    assert "one more step" in err
 
 
 def test_remarks(options: list[str], capsys: pytest.CaptureFixture) -> None:
@@ -81,6 +108,22 @@ def test_remarks(options: list[str], capsys: pytest.CaptureFixture) -> None:
     assert told in out.splitlines()
     assert told in alone.splitlines()
     assert "sgd: the best of the learning rates tried lies at their edge" in out
+
+
+def test_trials_that_failed_are_told(options: list[str], capsys: pytest.CaptureFixture) -> None:
+    @td.registry.optimizers.register
+    class Delicate(td.optimizers.SGD):
+        def __init__(self, learning_rate: float = 0.01) -> None:
+            if learning_rate > 0.05:
+                raise OSError("too hot")
+            super().__init__(learning_rate)
+
+    try:
+        assert cli.main(["compare", "--optimizers", "delicate", *options]) == 0
+    finally:
+        td.plugins.reset()
+    told = "delicate: 1 of 3 trainings of its trials failed, whose learning rates are out: OSError: too hot"
+    assert told in capsys.readouterr().out.splitlines()
 
 
 def test_all_and_what_it_leaves_out(options: list[str], capsys: pytest.CaptureFixture) -> None:

@@ -30,7 +30,8 @@ def packages(tmp_path: Path) -> Iterator[None]:
     ],
 )  # fmt: skip
 def test_read(text: str, name: str, arguments: dict, label: str) -> None:
-    assert Candidate.read("optimizers", text) == Candidate("optimizers", name, arguments, label)
+    found = Candidate.read("optimizers", text)
+    assert (found, found.label) == (Candidate("optimizers", name, arguments), label)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,8 @@ def test_read(text: str, name: str, arguments: dict, label: str) -> None:
         ("optimizers", "sgd(momentum=0.9", "is no name"),
         ("optimizers", "sgd(**{})", "cannot be read"),
         ("optimizers", "sgd(momentum={1})", "cannot be read"),
+        ("optimizers", "sgd(momentum=1e999)", "cannot be read"),
+        ("regularizers", "none(l2=1)", "'none' is not a known regularizer"),
         ("optimizers", "", "is no name"),
         ("optimizers", "sgd(learning_rate=1)", "gives learning_rate, which is what is tuned"),
         ("schedulers", "one_cycle(max_lr=1)", "gives max_lr, which is what is tuned"),
@@ -63,6 +66,8 @@ def test_twice_or_nothing() -> None:
         checked("initializers", ["HeNormal", "he_normal"])
     with pytest.raises(ValueError, match="nothing to compare"):
         checked("optimizers", [])
+    with pytest.raises(ValueError, match="'relu' is one of the activations"):
+        checked("optimizers", ["sgd", Candidate("activations", "relu")])
     found, _ = checked("optimizers", "sgd, sgd(momentum=0.9)")
     assert [each.label for each in found] == ["sgd", "sgd(momentum=0.9)"]
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -16,7 +19,7 @@ import tinygrad_dnn as td
 from tests.comparing.small import NETWORK, arguments, without_times
 from tests.plugin_packages.packages import PACKAGES, in_this_process
 from tinygrad_dnn import comparing
-from tinygrad_dnn.comparing import compare
+from tinygrad_dnn.comparing import compare, plan
 
 
 @pytest.fixture
@@ -44,7 +47,11 @@ def own() -> Iterator[None]:
         def update(self, param, grad, state, learning_rate):
             return param, state
 
-    for each in (Raises, Diverges, Needs, Still):
+    class Exits(td.optimizers.SGD):
+        def update(self, param, grad, state, learning_rate):
+            raise SystemExit(3)
+
+    for each in (Raises, Diverges, Needs, Still, Exits):
         td.registry.optimizers.register(each)
     yield
     td.plugins.reset()
@@ -101,7 +108,7 @@ def test_same_seed_same_weights_whoever_trains(asked: dict[str, Any]) -> None:
 
 
 def test_a_failure_is_told_and_stops_nobody(asked: dict[str, Any], own: None) -> None:
-    found = compare("optimizers", ["raises", "sgd", "diverges", "needs"], **asked)
+    found = compare("optimizers", ["raises", "sgd", "diverges", "needs", "exits"], **asked)
     assert [each.name for each in found.standings] == ["sgd"]
     reasons = {each["candidate"]: each["reason"] for each in found.manifest()["results"]}
     assert reasons == {
@@ -109,11 +116,12 @@ def test_a_failure_is_told_and_stops_nobody(asked: dict[str, Any], own: None) ->
         "raises": "ZeroDivisionError: in the plugin",
         "diverges": "diverged at each of 4 learning rates, 0.0001 to 0.1",
         "needs": reasons["needs"],
+        "exits": "SystemExit: 3",
     }
     assert "size" in reasons["needs"]
     raised = next(each for each in found.manifest()["results"] if each["candidate"] == "raises")
     assert "in update" in raised["trials"][0]["trainings"][0]["traceback"]
-    assert found.done == found.total == 4 + 3 + 4 + 4 + 4
+    assert found.done == found.total == 4 + 3 + 4 + 4 + 4 + 4
     json.dumps(found.manifest(), allow_nan=False)
     alone = compare("optimizers", ["sgd"], **asked).manifest()["results"]
     both = [each for each in found.manifest()["results"] if each["candidate"] == "sgd"]
@@ -234,6 +242,50 @@ def test_other_versions_are_refused(asked: dict[str, Any], tmp_path: Path) -> No
         compare("optimizers", ["sgd"], folder=folder, **asked)
 
 
+def test_another_version_of_a_plugin_in_the_network_is_refused(asked: dict[str, Any], tmp_path: Path) -> None:
+    folder, site = tmp_path / "kept", tmp_path / "site"
+    site.mkdir()
+    asked = arguments(tmp_path, NETWORK.replace('"elu"', '"bent_identity"')) | {"seeds": 1, "trials": 2}
+    with in_this_process(site, [PACKAGES["tinygrad-dnn-bent-identity"]]):
+        compare("optimizers", ["sgd"], folder=folder, **asked)
+        options = json.loads((folder / "options.json").read_text())
+        assert options["asked"]["network's plugins"] == ["bent_identity from tinygrad-dnn-bent-identity 0.1.0"]
+        options["asked"]["network's plugins"] = ["bent_identity from tinygrad-dnn-bent-identity 0.0.9"]
+        (folder / "options.json").write_text(json.dumps(options))
+        with pytest.raises(ValueError, match=r"the network's plugins .*0\.0\.9"):
+            compare("optimizers", ["sgd"], folder=folder, **asked)
+
+
+def test_the_version_of_cupy_counts_where_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(__version__="14.2.0"))
+    assert plan.versions("cupy") == plan.versions() | {"cupy": "14.2.0"}
+
+
+def test_the_data_may_be_named_otherwise_and_move(
+    asked: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "kept"
+    asked |= {"seeds": 1, "trials": 2}
+    before = compare("optimizers", ["sgd"], folder=folder, **asked).manifest()
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(asked["dataset"], tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    recalled = []
+    found = compare("optimizers", ["sgd"], folder=folder, **asked | {"dataset": "elsewhere/three.npz"},
+                    progress=lambda comparison, job, result, kept: recalled.append(kept))  # fmt: skip
+    assert recalled == [False, True, True, True]
+    assert found.manifest() == before
+
+
+def test_data_that_were_written_anew_are_read_anew(asked: dict[str, Any]) -> None:
+    before = compare("optimizers", ["sgd"], **asked).manifest()
+    arrays = dict(np.load(asked["dataset"]))
+    np.savez(asked["dataset"], **arrays | {"x_train": arrays["x_train"] * 2})
+    after = compare("optimizers", ["sgd"], **asked).manifest()
+    assert after["options"]["dataset"] != before["options"]["dataset"]
+    assert after["results"][0]["runs"][0]["history"] != before["results"][0]["runs"][0]["history"]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"job": {}, "result": {}}'])
 def test_a_damaged_file_is_named(asked: dict[str, Any], tmp_path: Path, content: bytes) -> None:
     folder = tmp_path / "kept"
@@ -253,6 +305,13 @@ def test_a_damaged_file_is_named(asked: dict[str, Any], tmp_path: Path, content:
 def test_what_failed_is_tried_again(asked: dict[str, Any], own: None, tmp_path: Path) -> None:
     compare("optimizers", ["raises"], folder=tmp_path / "kept", **asked)
     assert not [*(tmp_path / "kept").rglob("runs/*/*.json")]
+
+
+def test_rates_that_look_alike_stay_apart(asked: dict[str, Any], tmp_path: Path) -> None:
+    asked |= {"seeds": 1, "trials": 2, "rates": [0.01234561, 0.01234562]}
+    found = compare("optimizers", ["sgd"], folder=tmp_path / "kept", **asked)
+    assert len(found.manifest()["results"][0]["trials"]) == 2
+    assert len([*(tmp_path / "kept").rglob("trial-*.json")]) == 2
 
 
 def test_names_that_files_cannot_have_stay_apart(asked: dict[str, Any], tmp_path: Path) -> None:
@@ -289,7 +348,34 @@ def test_judged_by_loss(tmp_path: Path) -> None:
     asked = arguments(tmp_path, 'metric = "loss"\n' + NETWORK)
     found = compare("optimizers", ["sgd(momentum=0.9)", "adagrad"], **asked | {"seeds": 4})
     assert found.standings[0].score.mean < found.standings[1].score.mean
-    comparing.draw(found, tmp_path / "curves.png")
+    assert found.plan.resolution == 0
+    before = matplotlib.get_backend()
+    matplotlib.use("svg")
+    try:
+        comparing.draw(found, tmp_path / "curves.png")
+        assert matplotlib.get_backend() == "svg", "the program's own figures are its own"
+    finally:
+        matplotlib.use(before)
+
+
+def test_accuracies_are_counted_in_samples(asked: dict[str, Any]) -> None:
+    found = compare("optimizers", ["sgd", "sgd(momentum=0.0)"], **asked | {"seeds": 2})
+    assert found.plan.resolution == 1 / 60
+    (difference,) = found.differences
+    assert difference.interval == pytest.approx((0, 12.7062 / 60 / math.sqrt(2)), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "SparseCategoricalCrossentropy"])
+def test_regularizers_are_judged_without_what_they_add(tmp_path: Path, loss: str) -> None:
+    loss = f'loss = {{ class_name = "{loss}", config = {{}} }}\n' if loss[0].isupper() else f'loss = "{loss}"\n'
+    asked = arguments(tmp_path, 'metric = "loss"\n' + loss + NETWORK) | {"batch_size": 7}
+    found = compare("regularizers", ["none", "l2(l2=0.5)"], **asked | {"rates": [1e-30], "trials": 1})
+    none, l2 = (each.runs for each in found.contests)
+    for seed, run in none.items():  # nothing was learnt: the networks are the same
+        assert l2[seed]["test"]["loss"] == pytest.approx(run["test"]["loss"], rel=1e-6)
+        assert l2[seed]["history"]["val_loss"] == pytest.approx(run["history"]["val_loss"], rel=1e-6)
+        assert l2[seed]["test"]["penalized_loss"] > 1.5 * run["test"]["loss"]
+    assert found.contests[0].losses == pytest.approx(found.contests[1].losses, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["schedulers", "regularizers", "constraints"])

@@ -72,6 +72,9 @@ def test_toml(tmp_path: Path) -> None:
         ('[[layers]]\nclass_name = "Dense"\nconfig = { units = 3 }\nrepeat = 0', "repeat must be an integer"),
         ('metric = "f1"\n' + NETWORK, "metric must be 'accuracy' or 'loss'"),
         ('optimizer = "adm"\n' + NETWORK, "optimizer: 'adm' is not a known optimizer"),
+        ('optimizer = { class_name = "sgd", config = 3 }\n' + NETWORK, "config must be a table of arguments, not 3"),
+        ("optimizer = {}\n" + NETWORK, "the optimizer needs its class_name"),
+        ('optimizer = { class_name = "sgd", momentum = 0.9 }\n' + NETWORK, "optimizer: there is no key 'momentum'"),
         ('optimizer = { class_name = "sgd", config = { learning_rate = 1 } }\n' + NETWORK, "is what is tuned"),
     ],
 )

@@ -15,7 +15,8 @@ import pytest
 from tests.comparing.small import arguments, without_times
 from tests.plugin_fixtures.host import install
 from tests.plugin_packages.packages import PACKAGES, ROOT, in_this_process
-from tinygrad_dnn.comparing import compare
+from tinygrad_dnn.comparing import Comparison, compare
+from tinygrad_dnn.comparing.running import Job
 
 DEADLY = """
 import os
@@ -49,6 +50,20 @@ def test_numbers_do_not_depend_on_workers_and_a_death_stops_nobody(
         assert found["differences"] == alone["differences"]
         assert not multiprocessing.active_children()
     sys.modules.pop("dist_deadly", None)
+
+
+def test_a_process_that_dies_between_two_trainings_loses_none(tmp_path: Path) -> None:
+    asked = arguments(tmp_path) | {"rates": [0.1], "trials": 1, "seeds": 2, "workers": 1}
+
+    def kill(comparison: Comparison, job: Job | None, result: object, recalled: bool) -> None:
+        if job is not None and not job.tested:
+            for process in multiprocessing.active_children():
+                process.kill()
+                process.join()
+            time.sleep(0.5)  # until the pool knows
+
+    found = compare("optimizers", ["adam"], **asked, progress=kill)
+    assert (found.done, found.total, len(found.standings)) == (3, 3, 1)
 
 
 UNGUARDED = """

@@ -69,6 +69,22 @@ def test_no_more_than_one_set_in_twenty_of_equals_is_told_apart() -> None:
     assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
+@pytest.mark.parametrize(("seeds", "samples"), [(2, 100), (2, 1000), (3, 60)])
+def test_counted_scores_of_few_seeds_are_told_apart_no_more_often(seeds: int, samples: int) -> None:
+    rng = np.random.default_rng(6)
+    sets = [
+        {str(i): list(np.round(row * samples) / samples) for i, row in enumerate(rng.normal(0.7, 0.01, (4, seeds)))}
+        for _ in range(400)
+    ]
+    wrong = np.mean([any(not each.tied for each in standings(scores, resolution=1 / samples)[1]) for scores in sets])
+    assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_equal_counts_are_not_equal_without_an_interval() -> None:
+    assert interval([0.5, 0.5], resolution=0.01).half == pytest.approx(12.7062 * 0.01 / np.sqrt(2), rel=1e-5)
+    assert interval([0.4, 0.6], resolution=0.01) == interval([0.4, 0.6])
+
+
 def test_equal_scores_tie_and_one_seed_tells_nothing() -> None:
     order, _ = standings({"a": [0.5, 0.5], "b": [0.5, 0.5]})
     assert [each.rank for each in order] == [1, 1]

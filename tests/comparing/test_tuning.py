@@ -9,9 +9,10 @@ import pytest
 from tinygrad_dnn.comparing.tuning import RATES, at_edge, best, proposed
 
 
-def search(loss, trials: int) -> dict[float, float]:
+def search(loss, trials: int, first=RATES) -> dict[float, float]:
     tried: dict[float, float] = {}
-    while rates := proposed(RATES, trials, tried):
+    while rates := proposed(first, trials, tried):
+        assert not tried.keys() & rates, "proposed again, which would go on for ever"
         tried |= {rate: loss(rate) for rate in rates}
     return tried
 
@@ -44,6 +45,11 @@ def test_all_diverge() -> None:
 def test_so_many_trials_and_no_rate_twice(trials: int) -> None:
     for lowest in (1e-9, 1e-3, 2.2e-3, 1e3):
         assert len(search(lambda rate, lowest=lowest: abs(math.log(rate / lowest)), trials)) == trials
+
+
+@pytest.mark.parametrize("first", [(0.00123, 0.00124, 0.00125), (1e-3, 1.01e-3, 1.02e-3), (0.1, 0.2, 0.3)])
+def test_rates_that_lie_close_together_are_told_apart_too(first: tuple[float, ...]) -> None:
+    assert len(search(lambda rate: abs(math.log(rate / first[1])), 15, first)) == 15
 
 
 def test_one_rate_is_no_edge() -> None:

@@ -218,7 +218,7 @@ def test_a_weight_needs_a_shape_that_is_known(shape: Any) -> None:
 
 def test_an_unknown_initializer_adds_no_weight() -> None:
     layer = td.layers.Layer()
-    expected = r"^layer 'layer': the weight '.*': initializer: 'he_norml' is not a known initializer\. Did you mean"
+    expected = r"^layer 'layer\w*': the weight '.*': initializer: 'he_norml' is not a known initializer\. Did you mean"
     with pytest.raises(ValueError, match=expected):
         layer.add_weight((2, 2), "he_norml")
     assert layer.weights == []

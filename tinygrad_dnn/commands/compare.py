@@ -181,9 +181,20 @@ def _remarks(comparison: Comparison, manifest: dict[str, Any], ranked: list[dict
         for each in ranked
         if each["at_edge"]
     ]
+    lines += [line for each in ranked if (line := _failures(each))]
     lines += [f"not ranked: {each['candidate']}: {each['reason']}" for each in manifest["results"] if not each["rank"]]
     lines += [f"left out: {each['name']}: {each['reason']}" for each in manifest["left_out"]]
     return lines
+
+
+def _failures(each: dict[str, Any]) -> str:
+    """Say so where trials failed, which leaves a candidate fewer rates to choose from than others have."""
+    trainings = [training for trial in each["trials"] for training in trial["trainings"]]
+    reasons = [training["reason"] for training in trainings if training["status"] == "failed"]
+    if not reasons:
+        return ""
+    told = f"{len(reasons)} of {len(trainings)} trainings of its trials failed, whose learning rates are out"
+    return f"{each['candidate']}: {told}: {reasons[0]}"
 
 
 def _few_seeds(candidates: int, seeds: int) -> list[str]:
@@ -191,11 +202,12 @@ def _few_seeds(candidates: int, seeds: int) -> list[str]:
     from tinygrad_dnn.comparing.statistics import errors_needed
 
     pairs = candidates * (candidates - 1) // 2
-    if pairs < 2 or seeds < 2 or (needed := errors_needed(pairs, seeds)) < 2 * (fewer := errors_needed(pairs, 10)):
+    if not pairs or seeds < 2 or (needed := errors_needed(pairs, seeds)) < 2 * (fewer := errors_needed(pairs, 10)):
         return []
     return [
-        f"with {pairs} pairs and {seeds} seeds a difference counts from {needed:.2g} of its standard errors on, with "
-        f"10 seeds from {fewer:.2g} on: more --seeds tell more apart, and only those that are new are run"
+        f"with {pairs} pair{'s' if pairs > 1 else ''} and {seeds} seeds a difference counts from {needed:.2g} of its "
+        f"standard errors on, with 10 seeds from {fewer:.2g} on: more --seeds tell more apart, and only those that are "
+        "new are run"
     ]
 
 
@@ -216,6 +228,8 @@ def _picture(comparison: Comparison, folder: Path) -> str:
         draw(comparison, folder / "curves.png")
     except ImportError:
         return "; for a picture, too, pip install 'tinygrad-dnn[plot]'"
+    except OSError as error:  # the table, which took longer, is shown all the same
+        return f"; there is no picture: {error}"
     return " and curves.png"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -32,18 +33,16 @@ class Candidate:
         kind: The plural of its kind.
         name: Its registered name, or "none".
         arguments: Those of its class or function that were given.
-        label: What tables call it.
 
     Example:
         >>> from tinygrad_dnn.comparing import Candidate
         >>> Candidate.read("optimizers", "SGD(momentum=0.9)")
-        Candidate(kind='optimizers', name='sgd', arguments={'momentum': 0.9}, label='sgd(momentum=0.9)')
+        Candidate(kind='optimizers', name='sgd', arguments={'momentum': 0.9})
     """
 
     kind: str
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
-    label: str = ""
 
     @classmethod
     def read(cls, kind: str, text: str) -> Candidate:
@@ -56,14 +55,19 @@ class Candidate:
         if found is None:
             raise ValueError(f"{kind}: {text!r} is no name, nor a name with arguments, as sgd(momentum=0.9).")
         name, arguments = found[1].lower(), _arguments(kind, text, found[2] or "()")
-        if name == NONE and kind in _OPTIONAL:
-            return cls(kind, name, {}, name)
+        if name == NONE and kind in _OPTIONAL and not arguments:
+            return cls(kind, name)
         registry_of(kind).origin(name)  # raises where nothing has this name
         tuned = {"optimizers": ("learning_rate",), "schedulers": _RATES}.get(kind, ())
         if given := [key for key in arguments if key in tuned]:
             raise ValueError(f"{kind}: {text!r} gives {given[0]}, which is what is tuned: leave it out.")
-        said = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        return cls(kind, name, arguments, f"{name}({said})" if said else name)
+        return cls(kind, name, arguments)
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        said = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
+        return f"{self.name}({said})" if said else self.name
 
     def origin(self) -> list[dict[str, str]]:
         """Return where it came from, as manifests say it: nothing for what is built in."""
@@ -181,11 +185,13 @@ def checked(kind: str, candidates: Sequence[str | Candidate]) -> tuple[list[Cand
     """Return candidates from their texts, "all" among them, and what "all" leaves out.
 
     Raises:
-        ValueError: There is none, one is there twice, or one cannot be read.
+        ValueError: There is none, one is there twice, is of another kind, or cannot be read.
     """
     registry_of(kind)
     texts = split(candidates) if isinstance(candidates, str) else list(candidates)
     given = [Candidate.read(kind, each) if isinstance(each, str) else each for each in texts if each != ALL]
+    if other := [each for each in given if each.kind != kind]:
+        raise ValueError(f"{kind}: {other[0].label!r} is one of the {other[0].kind}: one kind is compared at a time.")
     found = {each.key(): each for each in given}
     if len(found) < len(given):
         twice = next(each.label for place, each in enumerate(given) if each.key() in [g.key() for g in given[:place]])
@@ -239,6 +245,6 @@ def _plain(value: Any) -> Any:
         return [_plain(each) for each in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _plain(each) for key, each in value.items()}
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise ValueError

@@ -23,6 +23,7 @@ from tinygrad_dnn.comparing.statistics import Difference, Standing, standings
 from tinygrad_dnn.registration import LOCAL
 
 MANIFEST = "manifest.json"
+_SCORES = {"accuracy": "accuracy", "loss": "loss without penalties"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Comparison:
 
     def _compared(self) -> tuple[list[Standing], list[Difference]]:
         scores = {each.candidate.label: each.scores for each in self.contests if each.ranked}
-        return standings(scores, self.higher_is_better)
+        return standings(scores, self.higher_is_better, self.plan.resolution)
 
     def manifest(self) -> dict[str, Any]:
         """Return everything in lists and dicts as JSON has them: options, versions, origins, all raw results."""
@@ -83,10 +84,10 @@ class Comparison:
         origins = (row for each in self.contests for row in each.candidate.origin())
         return {
             "compared": plan.kind,
-            "score": f"{plan.network.metric} on the samples to test on, after the last step",
+            "score": f"{_SCORES[plan.network.metric]} on the samples to test on, after the last step",
             "options": {**plan.asked(), "seeds": plan.seeds, "candidates": [*by_label]},
             "steps": {"an epoch": plan.steps_an_epoch, "a trial": plan.tuning_steps, "a run": plan.steps},
-            "versions": versions(),
+            "versions": versions(plan.backend),
             "machine": platform.platform(),
             "plugins": [dict(each) for each in dict.fromkeys(tuple(row.items()) for row in (*plan.plugins, *origins))],
             "intervals": "95 %, Student's t over the seeds; of the differences at once, by Bonferroni over all pairs",

@@ -33,10 +33,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         ...                           trials=1, workers=0)
         >>> comparing.draw(found, getfixture("tmp_path") / "curves.png")
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure  # not pyplot, which would draw in the program's own figures, too
 
     order = comparison.standings
     contests = {each.candidate.label: each for each in comparison.contests}
@@ -44,7 +41,8 @@ def draw(comparison: Comparison, path: Path) -> None:
     # After a single epoch there is no curve.
     points = max((len(contests[each.name].points) for each in order), default=0)
     widths = (1.25, 1, 1) if points > 1 else (1, 1)
-    figure, panels = plt.subplots(1, len(widths), figsize=(5 * len(widths) + 1, height), width_ratios=widths)
+    figure = Figure(figsize=(5 * len(widths) + 1, height), layout="constrained")
+    panels = figure.subplots(1, len(widths), width_ratios=widths)
     *curves, scores, rates = panels
     # The best are drawn last, above the others.
     for place, standing in reversed([*enumerate(order)]):
@@ -65,9 +63,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         handles, labels = rates.get_legend_handles_labels()
         panels[0 if curves else -1].legend(handles[::-1], labels[::-1], loc="best", fontsize=9)
     figure.suptitle(_title(comparison), fontsize=12)
-    figure.tight_layout()
     figure.savefig(path, dpi=100)
-    plt.close(figure)
 
 
 def _draw_curves(panel: Any, contest: Contest, style: dict[str, Any]) -> None:
@@ -102,9 +98,10 @@ def _describe_curves(comparison: Comparison, panel: Any) -> None:
 
 
 def _describe_scores(comparison: Comparison, panel: Any, order: list[Standing]) -> None:
-    panel.set_title("after the last step: seeds, mean, 95 % interval", fontsize=11)
+    panel.set_title("rank after the last step: seeds, mean, 95 % interval", fontsize=11)
     panel.set(xlabel=f"test {comparison.plan.network.metric}", ylim=(-0.6, len(order) - 0.4))
-    panel.set_yticks(range(len(order)), [f"{each.name} ({each.rank})" for each in reversed(order)])
+    names = [f"{each.rank}{'=' if each.tied else ''}  {each.name}" for each in reversed(order)]
+    panel.set_yticks(range(len(order)), names)
     # A wide interval, as two or three seeds give, runs out of the panel, and does not press the seeds together.
     values = [score for each in comparison.contests if each.ranked for score in each.scores]
     if values:

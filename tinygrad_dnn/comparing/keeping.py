@@ -59,8 +59,7 @@ class Folder:
         if not file.exists():
             return None
         said = _read(file)
-        described = json.loads(json.dumps(job.described()))
-        if not isinstance(said, dict) or not isinstance(said.get("result"), dict) or said.get("job") != described:
+        if not isinstance(said, dict) or not isinstance(said.get("result"), dict) or said.get("job") != _described(job):
             raise ValueError(f"{file} is of another training than it should be: delete it, and it is done again.")
         result: dict[str, Any] = said["result"]
         return result
@@ -69,13 +68,13 @@ class Folder:
         """Write what came of a training; a file is there whole or not at all."""
         file = self._file(job)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write(file, {"job": job.described(), "result": result})
+        write(file, {"job": _described(job), "result": result})
 
     def _file(self, job: Job) -> Path:
         name = re.sub(r"[^\w.-]+", "_", job.label)
         if name != job.label:  # names that differ in what a file's name cannot have are to stay apart
             name = f"{name[:60]}-{hashlib.sha256(job.label.encode()).hexdigest()[:8]}"
-        return self.path / "runs" / name / f"{'run' if job.tested else f'trial-{job.rate:g}'}-seed-{job.seed}.json"
+        return self.path / "runs" / name / f"{'run' if job.tested else f'trial-{job.rate!r}'}-seed-{job.seed}.json"
 
     def _claim(self, asked: dict[str, Any], origins: dict[str, Any]) -> None:
         file = self.path / "options.json"
@@ -97,6 +96,11 @@ class Folder:
                     f"{_sources(rows)}: install that one again, or give this comparison a folder of its own."
                 )
         write(file, {"asked": asked, "origins": said["origins"] | origins})
+
+
+def _described(job: Job) -> Any:
+    """Return a job as JSON has it, without the path of its data: a file may move, and options.json has its content."""
+    return json.loads(json.dumps({key: value for key, value in job.described().items() if key != "dataset"}))
 
 
 def write(file: Path, said: Any) -> None:

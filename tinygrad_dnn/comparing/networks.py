@@ -10,8 +10,12 @@ from typing import Any
 
 from tinygrad_dnn import layers, registry
 from tinygrad_dnn.exercise.networks import VARIANTS, build
+from tinygrad_dnn.losses import Loss
+from tinygrad_dnn.metrics import MeanMetricWrapper
 from tinygrad_dnn.models import Sequential
 
+# What a penalized network's loss is called without the penalties, while it learns.
+UNPENALIZED = "unpenalized_loss"
 METRICS = ("accuracy", "loss")
 # Where a layer's configuration has what is compared.
 SETTINGS = {
@@ -163,8 +167,21 @@ class Network:
     def model(self, input_shape: tuple[int, ...], optimizer: Any) -> Sequential:
         """Return the network for inputs of a shape, compiled with an optimizer."""
         made = Sequential([layers.InputLayer(shape=input_shape), *map(registry.layers.get, self.layers)])
-        made.compile(optimizer, self.loss, metrics=["accuracy"] if self.metric == "accuracy" else None)
+        metrics: list[Any] = ["accuracy"] if self.metric == "accuracy" else []
+        if self.penalized:
+            loss = registry.losses.get(self.loss)
+            metrics.append(MeanMetricWrapper(loss.call if isinstance(loss, Loss) else loss, name=UNPENALIZED))
+        made.compile(optimizer, self.loss, metrics=metrics or None)
         return made
+
+    @property
+    def penalized(self) -> bool:
+        """Whether a regularizer adds to the loss, which then does not tell how well the network does."""
+        return any(
+            key.endswith("_regularizer") and value is not None
+            for each in self.layers
+            for key, value in each["config"].items()
+        )
 
 
 def _repeated(path: Path, place: int, row: Any) -> list[dict[str, Any]]:
@@ -198,10 +215,16 @@ def _described(layer: Any) -> dict[str, Any]:
 
 def _checked_optimizer(path: Path, said: dict[str, Any]) -> dict[str, Any]:
     config = said.get("config", {})
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: optimizer: config must be a table of arguments, not {config!r}.")
+    if unknown := [key for key in said if key not in ("class_name", "config")]:
+        raise ValueError(f"{path}: optimizer: there is no key {unknown[0]!r}; the keys are class_name and config.")
+    if not isinstance(said.get("class_name"), str):
+        raise ValueError(f'{path}: the optimizer needs its class_name, as {{ class_name = "sgd" }}.')
     if "learning_rate" in config:
         raise ValueError(f"{path}: the optimizer's learning_rate is what is tuned: leave it out.")
     try:
-        registry.optimizers.get({"class_name": said.get("class_name"), "config": config})
+        registry.optimizers.get({"class_name": said["class_name"], "config": config})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: optimizer: {error}") from error
     return {"class_name": said["class_name"], "config": config}

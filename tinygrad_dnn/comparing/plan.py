@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ class Plan:
     backend: str
     floatx: str
     steps_an_epoch: int
+    tests: int
     plugins: tuple[dict[str, str], ...]
 
     @classmethod
@@ -86,8 +88,14 @@ class Plan:
             tuning_budget=whole.third() if tuning_budget is None else Budget.read(tuning_budget, "tuning budget"),
             trials=trials, rates=first, tuning_seeds=tuning_seeds, seeds=seeds, seed=seed,
             backend=chosen.name, floatx=backends.floatx(),
-            steps_an_epoch=math.ceil(len(given.x_train) / batch_size), plugins=_tried(kind, found, given, batch_size),
+            steps_an_epoch=math.ceil(len(given.x_train) / batch_size), tests=len(given.x_test),
+            plugins=_tried(kind, found, given, batch_size),
         )  # fmt: skip
+
+    @property
+    def resolution(self) -> float:
+        """The step in which scores are counted: of accuracies one sample, of losses none."""
+        return 1 / self.tests if self.network.metric == "accuracy" else 0.0
 
     @property
     def steps(self) -> int:
@@ -139,13 +147,16 @@ class Plan:
             "samples": self.samples, "batch size": self.batch_size, "budget": str(self.budget),
             "tuning budget": str(self.tuning_budget), "trials": self.trials, "rates": list(self.rates),
             "tuning seeds": self.tuning_seeds, "seed": self.seed, "backend": self.backend, "floatx": self.floatx,
-            **{f"version of {name}": version for name, version in versions().items() if name != "python"},
+            **{f"version of {name}": version for name, version in versions(self.backend).items() if name != "python"},
             "machine": f"{platform.system()} {platform.machine()}",
+            "network's plugins": [
+                " ".join([row["name"], "from", row["distribution"], row["version"]]).strip() for row in self.plugins
+            ],
         }  # fmt: skip
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that numbers depend on.
+def versions(backend: str = "numpy") -> dict[str, str]:
+    """Return the versions that numbers depend on, with a backend that is in use.
 
     Example:
         >>> from tinygrad_dnn.comparing import plan
@@ -158,8 +169,9 @@ def versions() -> dict[str, str]:
         compiler = str(llvmlite.__version__)
     except ImportError:
         compiler = "none"
+    arrays = {"cupy": str(sys.modules["cupy"].__version__)} if backend == "cupy" else {}
     return {"python": platform.python_version(), "numpy": np.__version__, "tinygrad_dnn": tinygrad_dnn.__version__,
-            "llvmlite": compiler}  # fmt: skip
+            "llvmlite": compiler, **arrays}  # fmt: skip
 
 
 def checked_rates(rates: Sequence[float]) -> tuple[float, ...]:

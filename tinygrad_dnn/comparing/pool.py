@@ -46,7 +46,7 @@ def run_all(ready: Ready, take: Take, workers: int) -> None:
         while jobs := list(ready()):
             take(jobs[0], run(jobs[0]))
         return
-    while suspects := _until_broken(ready, take, workers):
+    while (suspects := _until_broken(ready, take, workers)) is not None:
         # A process died, and with it all that was under way: each of them alone shows which one it was.
         for job in suspects:
             if _until_broken(_alone(job, ready), take, 1):
@@ -57,8 +57,8 @@ def _alone(job: Job, ready: Ready) -> Ready:
     return lambda: [each for each in ready() if each == job]
 
 
-def _until_broken(ready: Ready, take: Take, workers: int) -> list[Job]:
-    """Run jobs until none is left, or a process dies; return the jobs that were under way then."""
+def _until_broken(ready: Ready, take: Take, workers: int) -> list[Job] | None:
+    """Run jobs until none is left, or a process dies; return the jobs that were lost then, which may be none."""
     under_way: dict[Future[dict[str, Any]], Job] = {}
     with _processes(workers) as executor:
         _greet(executor)
@@ -71,12 +71,12 @@ def _until_broken(ready: Ready, take: Take, workers: int) -> list[Job]:
                     for job in waiting[:free]:
                         under_way[executor.submit(run, job)] = job
                 if not under_way:
-                    return []
+                    return None
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                     result = future.result()
                     take(under_way.pop(future), result)
             except BrokenProcessPool:
-                return _rescued(under_way, take) or running[:1]
+                return _rescued(under_way, take)
 
 
 def _greet(executor: ProcessPoolExecutor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import time
 import traceback
 import warnings
@@ -14,7 +15,7 @@ from typing import Any
 
 from tinygrad_dnn import backend, callbacks, registry, utils
 from tinygrad_dnn.comparing import samples
-from tinygrad_dnn.comparing.networks import Network
+from tinygrad_dnn.comparing.networks import UNPENALIZED, Network
 from tinygrad_dnn.registration import shown
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -94,13 +95,15 @@ def run(job: Job) -> dict[str, Any]:
     """
     started = time.perf_counter()
     result: dict[str, Any]
-    with warnings.catch_warnings(record=True) as caught, _one_thread(), backend.use(job.backend):
+    # What a plugin prints is not to stand in the midst of a manifest that is printed.
+    apart = contextlib.redirect_stdout(sys.stderr)
+    with warnings.catch_warnings(record=True) as caught, apart, _one_thread(), backend.use(job.backend):
         warnings.simplefilter("default")
         before = backend.floatx()
         backend.set_floatx(job.floatx)
         try:
             result = _trained(job)
-        except Exception as error:  # a plugin's own, of any kind
+        except (Exception, SystemExit) as error:  # a plugin's own, of any kind
             result = failed(f"{type(error).__name__}: {error}", traceback.format_exc())
         finally:
             backend.set_floatx(before)
@@ -128,15 +131,25 @@ def _trained(job: Job) -> dict[str, Any]:
         validation_data=(data.x_valid, data.y_valid), callbacks=[watch],
     ).history  # fmt: skip
     curves = {key: [float(v) if math.isfinite(v) else None for v in values] for key, values in history.items()}
-    result: dict[str, Any] = {"status": OK, "reason": "", "steps": watch.steps, "history": curves}
+    result: dict[str, Any] = {"status": OK, "reason": "", "steps": watch.steps, "history": _renamed(curves)}
     if watch.diverged:
         return {**result, "status": DIVERGED, "reason": f"the loss was no number after {watch.made} steps"}
     if job.tested:
         test = model.evaluate(data.x_test, data.y_test, batch_size=job.batch_size, verbose=0, return_dict=True)
         if not all(map(math.isfinite, test.values())):
             return {**result, "status": DIVERGED, "reason": f"the loss on the samples to test on is {shown(test)}"}
-        result["test"] = {key: float(value) for key, value in test.items()}
+        result["test"] = _renamed({key: float(value) for key, value in test.items()})
     return result
+
+
+def _renamed(measured: dict[str, Any]) -> dict[str, Any]:
+    """Let "loss" be the one without penalties: with them, regularizers would be judged by how much they add."""
+    if UNPENALIZED not in measured:
+        return measured
+    names = {"loss": "penalized_loss", UNPENALIZED: "loss"}
+    prefixes = ("", "val_")
+    new = {before + old: before + name for before in prefixes for old, name in names.items()}
+    return {new.get(key, key): value for key, value in measured.items()}
 
 
 @contextlib.contextmanager

@@ -56,7 +56,6 @@ def identity(dataset: str) -> str:
     return f"{path.name}, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-@functools.lru_cache(maxsize=2)
 def find(dataset: str, count: int | None, standardized: bool) -> Samples:
     """Return a data set's samples, of those to train on the first ``count``.
 
@@ -69,6 +68,13 @@ def find(dataset: str, count: int | None, standardized: bool) -> Samples:
         ValueError: The file does not hold what it should.
         DatasetError: The data set cannot be had, or is damaged.
     """
+    status = None if dataset in NAMES else Path(dataset).stat()
+    return _found(dataset, count, standardized, status and (status.st_mtime_ns, status.st_size, status.st_ino))
+
+
+@functools.lru_cache(maxsize=2)
+def _found(dataset: str, count: int | None, standardized: bool, written: object) -> Samples:
+    """Return the same; ``written`` tells a file from what it was before."""
     if dataset in NAMES:
         data = load(dataset)
         _, test = getattr(datasets, dataset).load_data()

@@ -77,12 +77,14 @@ class Standing(NamedTuple):
     tied: tuple[str, ...]
 
 
-def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+def interval(values: Sequence[float], confidence: float = CONFIDENCE, resolution: float = 0.0) -> Interval:
     """Return the mean of values and its interval, ``t * s / sqrt(n)`` on each side, by Student's t.
 
     Args:
         values: At least one number.
         confidence: In (0, 1).
+        resolution: The step in which the values are counted; their deviation is taken to be at least that, since
+            values that fall on the same step need not be equal.
 
     Raises:
         ValueError: There is no value.
@@ -100,12 +102,12 @@ def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interva
     mean = values[0] + math.fsum(value - values[0] for value in values) / n
     if n == 1:
         return Interval(mean, None)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    deviation = max(resolution, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)))
     return Interval(mean, t_quantile((1 + confidence) / 2, n - 1) * deviation / math.sqrt(n))
 
 
 def standings(
-    scores: Mapping[str, Sequence[float]], higher_is_better: bool = True
+    scores: Mapping[str, Sequence[float]], higher_is_better: bool = True, resolution: float = 0.0
 ) -> tuple[list[Standing], list[Difference]]:
     """Return the candidates in the order of their means, best first, and all paired differences.
 
@@ -117,6 +119,8 @@ def standings(
     Args:
         scores: By candidate, one number a seed, in the same order of seeds.
         higher_is_better: Whether a higher score is a better one.
+        resolution: The step in which scores are counted, of an accuracy one over the number of samples. Without it
+            two or three seeds whose counts happen to differ by the same would show a difference.
 
     Raises:
         ValueError: The candidates' numbers of seeds differ.
@@ -134,7 +138,7 @@ def standings(
     pairs = list(itertools.combinations(scores, 2))
     confidence = _confidence(len(pairs))
     differences = [
-        Difference(a, b, interval([x - y for x, y in zip(scores[a], scores[b], strict=True)], confidence))
+        Difference(a, b, interval([x - y for x, y in zip(scores[a], scores[b], strict=True)], confidence, resolution))
         for a, b in pairs
     ]
     worse: dict[str, int] = dict.fromkeys(scores, 0)
@@ -145,7 +149,10 @@ def standings(
             ties[each.second].append(each.first)
         else:
             worse[each.second if (each.interval.mean > 0) == higher_is_better else each.first] += 1
-    found = [Standing(name, 1 + worse[name], interval(scores[name]), tuple(ties[name])) for name in scores]
+    found = [
+        Standing(name, 1 + worse[name], interval(each, resolution=resolution), tuple(ties[name]))
+        for name, each in scores.items()
+    ]
     sign = -1 if higher_is_better else 1
     return sorted(found, key=lambda each: sign * each.score.mean), differences
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-# Each further trial halves a gap beside the best: with so many of them, rates no longer differ in three digits.
+# Each further trial halves a gap beside the best: what more of them would tell is less than what seeds scatter by.
 MOST_FURTHER = 12
 
 
@@ -48,7 +48,7 @@ def proposed(first: Sequence[float], trials: int, tried: Mapping[float, float]) 
         return -round(abs(math.log10(neighbour / rates[at])), 2), tried[neighbour]
 
     nearest = min(rates[at - 1], rates[at + 1], key=preference)
-    return [_rounded(math.sqrt(nearest * rates[at]))]
+    return [_between(nearest, rates[at])]
 
 
 def best(tried: Mapping[float, float]) -> float:
@@ -73,5 +73,11 @@ def at_edge(tried: Mapping[float, float]) -> bool:
     return len(tried) > 1 and best(tried) in (min(tried), max(tried))
 
 
-def _rounded(rate: float) -> float:
-    return float(f"{rate:.3g}")
+def _rounded(rate: float, digits: int = 3) -> float:
+    return float(f"{rate:.{digits}g}")
+
+
+def _between(one: float, other: float) -> float:
+    """Return the middle of two rates, in three digits where these tell it from both."""
+    middle = math.sqrt(one * other)
+    return next((rate for digits in range(3, 17) if (rate := _rounded(middle, digits)) not in (one, other)), middle)
