@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -34,6 +35,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("suite")
+
+
+def pytest_collection_finish() -> None:
+    """Take what was collected out of the searches for cycles: many tests ask for one, and each would look at it all."""
+    gc.collect()
+    gc.freeze()
 
 
 def _global_state() -> dict[str, Any]:

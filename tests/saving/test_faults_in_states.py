@@ -36,7 +36,7 @@ def train(folder: Path, epochs: int, save_freq: int | str = "epoch") -> td.Model
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(500, id="quick"), pytest.param(10_000, id="all", marks=pytest.mark.heavy)]
+    "count", [pytest.param(200, id="quick"), pytest.param(10_000, id="all", marks=pytest.mark.heavy)]
 )
 def test_mutations(count: int, tmp_path: Path) -> None:
     """A changed backup is refused when it is read, or when training is to go on from it, or is one to go on from."""

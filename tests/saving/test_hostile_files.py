@@ -157,7 +157,7 @@ def test_a_header_made_to_be_dear(kind: str, tmp_path: Path, memory: None) -> No
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(2000, id="quick"), pytest.param(10_000, id="all", marks=pytest.mark.heavy)]
+    "count", [pytest.param(500, id="quick"), pytest.param(10_000, id="all", marks=pytest.mark.heavy)]
 )
 def test_mutations(count: int, tmp_path: Path, memory: None) -> None:
     """No crash, hang or foreign error, whatever a random change makes of a model's file."""
