@@ -189,3 +189,25 @@ def test_a_batch_has_at_most_three_parts() -> None:
     assert unpack_x_y_sample_weight((X, Y)) == (X, Y, None)
     with pytest.raises(ValueError, match=r"a batch is x, \(x, y\) or \(x, y, sample_weight\), not a tuple of 4 parts"):
         unpack_x_y_sample_weight((1, 2, 3, 4))
+
+
+def test_masked_values_are_refused() -> None:
+    masked = np.ma.masked_greater(X, 17.5)
+    with pytest.raises(ValueError, match=r"fit: x is a masked array, and 2 of its 20 values are masked: put other"):
+        ArrayBatches(masked, Y)
+    with pytest.raises(ValueError, match=r"fit: y\[1\] is a masked array"):
+        ArrayBatches(X, [Y, masked])
+    with pytest.raises(ValueError, match=r"predict: x is a masked array"):
+        next(iter(IterableBatches([masked], caller="predict")))
+    assert numbers(next(iter(ArrayBatches(masked[:8], Y[:8], batch_size=2))))[0] == X[:2].tolist()
+
+
+@pytest.mark.parametrize("samples", [1, 3, 5])
+@pytest.mark.parametrize("length", [1, 70_000, 200_000])
+def test_nan_is_found_wherever_it_is(samples: int, length: int) -> None:
+    for place in ((0, 0), (samples - 1, length - 1)):
+        x = np.zeros((samples, length), np.float32)
+        x[place] = np.nan
+        for given in (x, td.tensor(x)):
+            with pytest.raises(ValueError, match=rf"x holds nan at sample {place[0]}, place \({place[1]},\)"):
+                ArrayBatches(given)

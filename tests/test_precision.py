@@ -613,3 +613,8 @@ def test_training_comes_as_far_as_in_float32(dtype: str) -> None:
     assert exact.min() > 0.7
     # Rounding moves single samples of the 1,000; the seeds move more.
     assert abs(found.mean() - exact.mean()) < 0.01
+
+
+def test_no_policy_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^mixed_precision takes .*, not None"):
+        td.mixed_precision(None)  # type: ignore[arg-type]

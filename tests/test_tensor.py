@@ -243,6 +243,47 @@ def test_numpys_functions_do_not_take_tensors_for_arrays_in_silence(backend: str
         np.add.reduce(td.ones(2))
 
 
+def test_numpys_reductions_are_the_operations_of_their_name(backend: str) -> None:
+    values = np.array([[0.5, 2.0, -1.0], [3.0, 0.0, 1.5]], np.float32)
+    for function in (np.sum, np.mean, np.var, np.std, np.max, np.min, np.amax, np.amin, np.any, np.all):
+        for options in ({}, {"axis": 0}, {"axis": (0, 1)}, {"axis": -1, "keepdims": True}):
+            out = function(td.tensor(values), **options)
+            assert isinstance(out, td.Tensor)
+            np.testing.assert_allclose(out.numpy(), function(values, **options), rtol=1e-6)
+    x = td.tensor(values)
+    assert np.std(a=x, ddof=1, out=None).item() == pytest.approx(values.std(ddof=1))
+    assert np.sum(x, 1).shape == (2,)
+    leaf = td.tensor([1.0, 2.0], requires_grad=True)
+    np.mean(leaf).backward()
+    assert leaf.grad.tolist() == [0.5, 0.5]
+
+
+def test_what_numpys_reductions_cannot_do_they_say(backend: str) -> None:
+    x = td.ones((2, 2))
+    for function, key, value in ((np.sum, "dtype", "f8"), (np.max, "out", np.empty(())), (np.mean, "where", False)):
+        with pytest.raises(TypeError, match=rf"np\.{function.__name__} does not take Tensors with {key}: use td"):
+            function(x, **{key: value})
+    with pytest.raises(TypeError, match=r"np\.sum does not take Tensors with more than an axis by position"):
+        np.sum(x, 0, np.float64)
+
+
+def test_numpys_other_functions_get_the_values(backend: str) -> None:
+    x = td.tensor([[1.0, 4.0], [3.0, 2.0]])
+    assert np.argmax(x) == 1
+    assert np.median(x) == 2.5
+    assert np.concatenate([x, np.zeros((1, 2))]).shape == (3, 2)
+    np.testing.assert_array_equal(np.sort(x), [[1, 4], [2, 3]])
+
+
+def test_masked_values_are_refused(backend: str) -> None:
+    masked = np.ma.masked_less([1.0, -9.0, 2.0], 0.0)
+    with pytest.raises(ValueError, match=r"td\.tensor: data is a masked array, and 1 of its 3 values are masked"):
+        td.tensor(masked)
+    with pytest.raises(ValueError, match="masked"):
+        td.ones(3) + masked
+    assert td.tensor(masked[::2]).tolist() == [1.0, 2.0]
+
+
 def test_nothing_but_numbers_is_compared(backend: str) -> None:
     x = td.ones(2)
     assert x != None  # noqa: E711  # what is asked

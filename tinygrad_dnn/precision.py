@@ -185,10 +185,10 @@ class mixed_precision:  # noqa: N801  # used as a function, and in a with statem
     set_dtype_policy = set_global_policy
 
 
-def _checked(policy: PolicyLike) -> DTypePolicy:
+def _checked(policy: PolicyLike | None) -> DTypePolicy:
     """Return a policy for all layers, whose weights can learn."""
     try:
-        found = as_policy(policy)
+        found = None if policy is None else as_policy(policy)
     except TypeError:
         found = None
     if found is None or found.variable_dtype not in ("float32", "float64"):

@@ -23,6 +23,14 @@ TensorLike: TypeAlias = "Tensor | float | int | bool | np.ndarray | Sequence[Any
 DTypeLike: TypeAlias = "str | np.dtype[Any] | type"
 
 
+# NumPy's functions that are operations on Tensors, beside the elementwise ones.
+_REDUCTIONS: dict[Any, str] = {
+    **{getattr(np, name): name for name in ("sum", "mean", "var", "std", "max", "min", "any", "all")},
+    np.amax: "max",
+    np.amin: "min",
+}
+_NO_ARRAY = np.empty(0)
+
 # One clock orders applications and assignments: a node's serial sorts the graph, and a value assigned later than the
 # node that saved it is thereby known to be stale. next() on it is atomic.
 _clock = itertools.count(1)
@@ -157,7 +165,7 @@ def tensor(
     Raises:
         TypeError: ``data`` holds something other than numbers, or lies in a GPU's memory and the backend is not CuPy's;
             or ``requires_grad`` on a dtype without gradients.
-        ValueError: The nested lists are of unequal lengths.
+        ValueError: The nested lists are of unequal lengths, or values of a masked array are masked.
 
     Example:
         >>> td.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -178,6 +186,7 @@ def tensor(
         as_dtype(array.dtype)
         out = Tensor._wrap(array if dtype is None else array.astype(as_dtype(dtype), copy=False))
     else:
+        refuse_masked(given, "td.tensor: data")
         host = source.to_host(given) if source is not None else _on_host(given, dtype is None)
         if dtype is not None:
             host = host.astype(as_dtype(dtype), copy=False)
@@ -186,6 +195,29 @@ def tensor(
     if requires_grad:
         out.requires_grad_()
     return out
+
+
+def refuse_masked(array: Any, what: str) -> None:
+    """Raise ValueError for a masked array of NumPy's in which something is masked: its values would count all the same.
+
+    Args:
+        array: Anything.
+        what: What the error calls it.
+
+    Example:
+        >>> refuse_masked(np.ma.masked_less([1.0, -9.0], 0.0), "fit: x")
+        Traceback (most recent call last):
+        ValueError: fit: x is a masked array, and 1 of its 2 values are masked: put other values in their place, as ...
+    """
+    # In this order, as numpy.ma is a module that is imported when it is first named.
+    if type(array) is np.ndarray or not isinstance(array, np.ndarray) or not isinstance(array, np.ma.MaskedArray):
+        return
+    masked = int(np.ma.getmaskarray(array).sum())
+    if masked:
+        raise ValueError(
+            f"{what} is a masked array, and {masked} of its {array.size} values are masked: put other values in their "
+            "place, as by filled(0), or leave them out."
+        )
 
 
 def _on_host(data: Any, narrows: bool) -> np.ndarray:
@@ -388,6 +420,23 @@ class Tensor(Operators):
             f"np.{ufunc.__name__} does not take Tensors this way: use an operation of td, or np.array(tensor) for "
             "the values."
         )
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Let NumPy's reductions be the operations of the same name; its other functions get the values."""
+        if not all(issubclass(kind, (Tensor, np.ndarray)) for kind in types):
+            return NotImplemented
+        name = _REDUCTIONS.get(function)
+        if name is None:
+            # NumPy goes on as if Tensors had no say, and asks for the values where it needs them.
+            return np.ndarray.__array_function__(_NO_ARRAY, function, (), args, kwargs)
+        given = {key: value for key, value in kwargs.items() if value is not None}
+        unknown = [key for key in given if key not in ("a", "axis", "keepdims", "ddof")]
+        if unknown or len(args) > 2:
+            raise TypeError(
+                f"np.{name} does not take Tensors with {unknown[0] if unknown else 'more than an axis by position'}: "
+                f"use td.ops.{name}, or np.array(tensor) for the values."
+            )
+        return getattr(ops, name)(*(() if args else (given.pop("a"),)), *args, **given)
 
     def __bool__(self) -> bool:
         if self.size != 1:

@@ -119,11 +119,13 @@ class Cupy:
         self.made = 0
         self.allocator: Callable[[int], Pointer] | None = None
         self.streams = [Stream(self, 0)]
+        self.there = Stream(self, 9)
         self.refused: str | None = None
         self.freed: list[int] = []
         self.cuda = SimpleNamespace(
-            runtime=SimpleNamespace(getDevice=lambda: self.number, streamCaptureModeRelaxed=2),
-            get_current_stream=lambda: self.streams[-1],
+            runtime=SimpleNamespace(getDevice=lambda: self.number, streamCaptureModeRelaxed=2, streamPerThread=2),
+            get_current_stream=lambda number=0: self.there if number else self.streams[-1],
+            Device=lambda number: contextlib.nullcontext(self.told.append(f"on {number}")),
             Stream=lambda non_blocking: Stream(self, 77, non_blocking),
             Memory=self.memory, MemoryPointer=Pointer, MemoryPool=self.pool, using_allocator=self.using_allocator,
         )  # fmt: skip
@@ -253,6 +255,17 @@ def test_what_lies_together_is_copied_as_memory(device: CudaDevice, cupy: Cupy) 
     assert not device.is_plain(turned)
 
 
+def test_a_copy_from_another_gpu_comes_after_what_wrote_it_and_before_what_writes_next(
+    device: CudaDevice, cupy: Cupy
+) -> None:
+    target = device.empty(8)
+    cupy.number = 1
+    source = cupy.empty(8, "u1")
+    device.copy(target, source)
+    there, back = ["on 1", ("after", ("so far", 9), 0)], ["on 1", ("after", ("so far", 0), 9)]
+    assert cupy.told == [*there, ("copy", target.data.ptr, source.data.ptr, 8), *back]
+
+
 def test_arrays_of_other_gpus_are_not_for_kernels(device: CudaDevice, cupy: Cupy) -> None:
     cupy.number = 1
     assert not device.is_plain(cupy.empty(3, "f4"))
@@ -282,6 +295,20 @@ def test_runs_follow_each_other_on_whatever_stream(device: CudaDevice, cupy: Cup
         cupy.told.append("run")
     on_another = [("after", ("so far", 0), 5), "run", "run"]
     assert cupy.told == ["run", "run", *on_another, ("after", ("so far", 5), 0), "run"]
+
+
+def test_the_default_stream_of_each_thread_is_another_one_in_each(device: CudaDevice, cupy: Cupy) -> None:
+    # Both are called 2, and only the thread itself can ask for the end of what it has asked for.
+    with Stream(cupy, 2):
+        for _ in range(2):
+            with device.turn():
+                cupy.told.append("run")
+                cupy.streams[-1].record = lambda: "the end"  # type: ignore[method-assign]
+    with device.turn():
+        cupy.told.append("run")
+    with device.turn():
+        cupy.told.append("run")
+    assert cupy.told == ["run", ("after", "the end", 2), "run", ("after", "the end", 0), "run", "run"]
 
 
 def test_one_thread_at_a_time_runs(device: CudaDevice) -> None:
@@ -440,12 +467,14 @@ def real() -> Any:
 def test_cupy_has_what_is_used(real: Any) -> None:
     names = [
         "ndarray", "empty", "copyto", "matmul", "ascontiguousarray", "broadcast_to", "RawKernel",
-        "cuda.runtime.getDevice", "cuda.runtime.streamCaptureModeRelaxed",
+        "cuda.runtime.getDevice", "cuda.runtime.streamCaptureModeRelaxed", "cuda.runtime.streamPerThread",
+        "cuda.Device",
         "cuda.get_current_stream", "cuda.Stream.begin_capture", "cuda.Stream.end_capture", "cuda.Stream.synchronize",
         "cuda.Stream.record", "cuda.Stream.wait_event",
         "cuda.Stream.ptr", "cuda.Memory", "cuda.MemoryPointer.copy_from_device_async", "cuda.MemoryPool.malloc",
         "cuda.using_allocator", "cuda.Graph.launch", "RawKernel.kernel", "ndarray.data",
         "ndarray.flags", "ndarray.nbytes", "cuda.MemoryPointer.ptr", "cuda.MemoryPointer.device_id",
+        "cuda.MemoryPointer.mem",
     ]  # fmt: skip
     for name in names:
         found = real
@@ -453,6 +482,38 @@ def test_cupy_has_what_is_used(real: Any) -> None:
             if name != "cuda.Stream.ptr":  # which the constructor sets, and that needs a GPU
                 found = getattr(found, part)
     assert "non_blocking" in real.cuda.Stream.__init__.__doc__ or "non_blocking" in real.cuda.Stream.__doc__
+
+
+VIEWS: dict[str, Callable[[Any, Any], Any]] = {
+    "a part": lambda cupy, x: x[1:],
+    "an element": lambda cupy, x: x[0, 0],
+    "ravel": lambda cupy, x: x.ravel(),
+    "reshape": lambda cupy, x: x.reshape(8, 4),
+    "turned": lambda cupy, x: x.T,
+    "another dtype": lambda cupy, x: x.view(np.int32),
+    "repeated": lambda cupy, x: cupy.broadcast_to(x, (3, 4, 8)),
+    "as_strided": lambda cupy, x: cupy.lib.stride_tricks.as_strided(x, (2, 2), (4, 4)),
+    "an array of its memory": lambda cupy, x: cupy.ndarray((2,), np.float32, x.data),
+    "an array further on in its memory": lambda cupy, x: cupy.ndarray((2,), np.float32, x.data + 4),
+    "its memory": lambda cupy, x: x.data.mem,
+    "itself": lambda cupy, x: x,
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_who_else_has_an_array_or_its_memory_is_seen(real: Any, name: str) -> None:
+    device = CudaDevice(real, 0)
+    memory = np.zeros(128, np.uint8)  # which no function looks at: a GPU's would do as well
+    block = real.cuda.UnownedMemory(memory.ctypes.data, memory.nbytes, memory, 0)
+    pointer = real.cuda.MemoryPointer(block, 0)
+    del block
+    array = device.seen(real.ndarray((128,), np.uint8, pointer), 0, (4, 8), np.dtype(np.float32), (32, 4))
+    del pointer
+    alone = device.references([array])
+    view = VIEWS[name](real, array)
+    assert device.references([array]) > alone
+    del view
+    assert device.references([array]) == alone
 
 
 def test_cublas_is_found_through_cupy(real: Any) -> None:

@@ -270,6 +270,32 @@ def test_jaxs_arrays_come_and_go_without_a_copy() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.usefixtures("on_cupy")
+def test_what_others_keep_of_a_weight_is_not_written_over() -> None:
+    cupy = pytest.importorskip("cupy")
+    w = td.Variable(np.arange(6, dtype=np.float32))
+
+    def step(x: td.Tensor) -> td.Tensor:
+        w.assign(w + x)
+        return td.sum(w)
+
+    jitted, one = td.jit(step, native=True), td.tensor(1.0)
+    views = [
+        lambda x: x[1:], lambda x: cupy.lib.stride_tricks.as_strided(x, (5,), (4,)),
+        lambda x: cupy.ndarray((5,), np.float32, x.data), lambda x: cupy.from_dlpack(x), lambda x: None,
+    ]  # fmt: skip
+    kept = []
+    for number in range(30):
+        assert jitted(one).item() == 15 + 6 * (number + 1)
+        view = views[number % len(views)](w.data)
+        if view is not None:
+            kept.append((view, view.get()))
+        del view
+    for view, before in kept:
+        np.testing.assert_array_equal(view.get(), before)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("on_cupy")
 def test_a_second_gpu() -> None:
     if td.backend.current().device_count() < 2:
         pytest.skip("there is one GPU")

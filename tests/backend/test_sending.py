@@ -102,7 +102,8 @@ def gpu(request: pytest.FixtureRequest) -> Gpu:
 
 def test_what_is_taken_is_there_when_it_is_read(gpu: Gpu) -> None:
     host = np.arange(12, dtype=np.float32).reshape(4, 3)
-    arriving = Sender(gpu).send(host)
+    sender = Sender(gpu)
+    arriving = sender.send(host)
     expected = host.copy()
     host[...] = 0  # the caller may write on it at once
     array, read = arriving(), []
@@ -176,6 +177,15 @@ def test_a_large_array_comes_in_pieces(gpu: Gpu, monkeypatch: pytest.MonkeyPatch
         gpu.run()
         np.testing.assert_array_equal(read[0], host)
         assert max(map(len, gpu.locked)) == max(64, host[:1].nbytes)
+
+
+def test_a_thread_that_ends_waits_for_what_is_under_way(gpu: Gpu) -> None:
+    sender = Sender(gpu)
+    arriving = sender.send(np.ones(3, np.float32))
+    assert gpu.waits == 0
+    del sender
+    assert gpu.waits == 1, "page-locked memory was let go of while it was read"
+    arriving()
 
 
 def test_each_module_has_one_sender_to_its_gpu() -> None:

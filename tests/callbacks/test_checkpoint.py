@@ -129,6 +129,7 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
     [
         ({"filepath": ""}, "filepath must be the path of a file, not ''"),
         ({"filepath": None}, "filepath must be the path of a file, not None"),
+        ({"filepath": "best/"}, "filepath 'best/' is a folder: give the name of a file in it, as '{epoch:"),
         ({"filepath": "{}"}, "filepath '{}' names ''; it may name the epoch"),
         ({"filepath": "{0:02d}"}, "filepath '{0:02d}' names '0'; it may name the epoch"),
         ({"filepath": "{epoch.real}"}, "filepath '{epoch.real}' names 'epoch.real'; it may name the epoch"),

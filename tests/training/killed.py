@@ -18,7 +18,7 @@ EPOCHS = 30
 
 
 class Saying(td.callbacks.Callback):
-    """Says when the first step is done, after which a kill may come."""
+    """Says when the first step is done, after which a kill may come, and when all are, after which backups go."""
 
     said = False
 
@@ -26,6 +26,9 @@ class Saying(td.callbacks.Callback):
         if not self.said:
             self.said = True
             print("going", flush=True)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        print("over", flush=True)
 
 
 def build() -> td.Model:

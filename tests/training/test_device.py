@@ -95,8 +95,8 @@ def test_an_epochs_traffic_does_not_depend_on_the_number_of_batches(device: Devi
             validation_data=(X[:count], Y[:count], WEIGHTS[:count]), callbacks=[epochs], verbose=verbose,
         )  # fmt: skip
         found.append(epochs.found[5:])  # by then each kind of batch has its program
-    values = 4  # the loss and three metrics: of the training, and of the validation
-    assert found[0] == found[1] == [(2 * values, 1)] * 2  # the one copy is the order
+    # The loss and three metrics come together: of the training, and of the validation. The one copy is the order.
+    assert found[0] == found[1] == [(2, 1)] * 2
 
 
 def test_no_step_waits(device: Device) -> None:
@@ -303,3 +303,17 @@ def test_a_bar_reads_the_values_of_a_device_once_a_second(
             read.append(step)
     bar.close()
     assert read == [0, 4, 8]
+
+
+def test_reading_one_value_of_a_batch_brings_all_numbers(device: Device) -> None:
+    numbers = {"loss": td.tensor(1.5), "accuracy": td.tensor([0.25]), "steps": td.tensor(3)}
+    logs = td.callbacks.Logs({**numbers, "rows": td.tensor([1.0, 2.0]), "rate": 0.1})
+    before = device.traffic[0]
+    assert logs["accuracy"] == 0.25
+    assert logs["loss"] == 1.5
+    assert device.traffic[0] == before + 1
+    assert dict(logs) | {"rows": None} == {"loss": 1.5, "accuracy": 0.25, "rows": None, "steps": 3, "rate": 0.1}
+    assert isinstance(logs["steps"], int)
+    assert logs["rows"].tolist() == [1.0, 2.0]
+    assert device.traffic[0] == before + 3
+    assert logs.at_hand

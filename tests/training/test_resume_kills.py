@@ -45,19 +45,19 @@ def test_killed_at_random_moments(tmp_path: Path, kills: int) -> None:
             process = start(str(folder))
             assert process.stdout is not None
             first = process.stdout.readline()
-            assert first in ("going\n", f"{expected}\n")  # a last run may have no step to make
+            assert first in ("going\n", "over\n")  # a last run may have no step to make
             time.sleep(draw.uniform(0, 0.3))
             if number == kills or process.poll() is not None:
                 break
             process.kill()
-            process.communicate()
+            is_over = "over" in process.communicate()[0]
             number += 1
             in_writing += any(folder.glob(".tinygrad_dnn-*.tmp"))
             before, backups = backups, 0
             for backup in folder.glob("backup-*"):
                 read_state(backup)  # each one is whole
                 backups += 1
-            assert backups >= min(before, 2) or not folder.exists()
+            assert backups >= min(before, 2) or is_over
         assert last_line(process, first) == expected
         assert not folder.exists()
     print(f"{number} kills, {in_writing} of them while a backup was written, {trainings} trainings")

@@ -17,6 +17,7 @@ from tinygrad_dnn.backend.devices import Array, Device, Graph, Kernel
 
 _devices: dict[tuple[int, int], CudaDevice] = {}
 _lock = threading.Lock()
+_nothing = contextlib.nullcontext()
 
 
 def current_device(cupy: Any) -> CudaDevice:
@@ -52,6 +53,7 @@ class CudaDevice(Device):
         self._cublas: Cublas | None = None
         self._capture_stream: Any = None
         self._last_stream: Any = None
+        self._last_end: Any = None
         self._turns = threading.RLock()
 
     @contextlib.contextmanager
@@ -59,10 +61,17 @@ class CudaDevice(Device):
         # Programs share the workspace of cuBLAS, and the arrays of Tensors. Streams know nothing of each other.
         with self._turns:
             stream = self._cupy.cuda.get_current_stream()
-            if self._last_stream is not None and stream != self._last_stream:
+            if self._last_end is not None:
+                stream.wait_event(self._last_end)
+            elif self._last_stream is not None and stream != self._last_stream:
                 stream.wait_event(self._last_stream.record())
-            self._last_stream = stream
-            yield
+            self._last_stream, self._last_end = stream, None
+            try:
+                yield
+            finally:
+                # The default stream of each thread has one name in all of them: no other thread can ask for its end.
+                if stream.ptr == self._cupy.cuda.runtime.streamPerThread:
+                    self._last_end = stream.record()
 
     def load(self, kernels: Sequence[Kernel]) -> list[Any]:
         return [self._loaded(kernel) for kernel in kernels]
@@ -108,10 +117,31 @@ class CudaDevice(Device):
         return self._array_type(shape, dtype, array.data + offset, strides)
 
     def copy(self, target: Array, source: Array) -> None:
+        with self._beside(source.data.device_id):
+            self._copy(target, source)
+
+    def _copy(self, target: Array, source: Array) -> None:
         if target.flags.c_contiguous and source.flags.c_contiguous:
             target.data.copy_from_device_async(source.data, target.nbytes)
         else:
             self._cupy.copyto(target, source)
+
+    def _beside(self, number: int) -> contextlib.AbstractContextManager[None]:
+        """Return a context for reading an array of some GPU."""
+        return _nothing if number == self.number else self._after_and_before(number)
+
+    @contextlib.contextmanager
+    def _after_and_before(self, number: int) -> Iterator[None]:
+        """Read what another GPU has written so far, before it writes on: its streams know nothing of this one's."""
+        cuda = self._cupy.cuda
+        here, there = cuda.get_current_stream(), cuda.get_current_stream(number)
+        with cuda.Device(number):
+            written = there.record()
+        here.wait_event(written)
+        yield
+        read = here.record()
+        with cuda.Device(number):
+            there.wait_event(read)
 
     def call(self, function: Callable[..., Array], given: Sequence[Any], target: Array) -> None:
         result = function(*given)
@@ -170,8 +200,10 @@ class CudaDevice(Device):
         return bool(array.flags.c_contiguous and array.data.device_id == self.number)
 
     def references(self, arrays: Sequence[Array]) -> list[int]:
-        # A view holds the array that it is a view of.
-        return list(map(sys.getrefcount, arrays))
+        # A view that a method of the array made holds the array. Others, as_strided's among them, hold the pointer to
+        # its memory, and what begins elsewhere in the memory without being a view holds the memory alone.
+        count = sys.getrefcount
+        return [count(array) + count(array.data) + count(array.data.mem) for array in arrays]
 
     def capture(self, work: Callable[[], None]) -> Graph:
         cuda = self._cupy.cuda

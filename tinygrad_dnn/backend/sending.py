@@ -61,8 +61,8 @@ class Sender:
 
     def __init__(self, cupy: Any) -> None:
         self._cupy = cupy
-        self._stream = cupy.cuda.Stream(non_blocking=True)
         self._under_way: deque[tuple[Any, Any, int]] = deque()
+        self._stream = cupy.cuda.Stream(non_blocking=True)
         self._bytes = 0
 
     def send(self, array: np.ndarray) -> Arriving:
@@ -100,6 +100,11 @@ class Sender:
             done, _, length = self._under_way.popleft()
             done.synchronize()
             self._bytes -= length
+
+    def __del__(self) -> None:
+        # A thread that ends lets go of its page-locked memory, which others would write on under a copy's eyes.
+        for done, _, _ in self._under_way:
+            done.synchronize()
 
 
 def _recorded(cupy: Any, stream: Any) -> Any:

@@ -117,11 +117,9 @@ class BackupAndRestore(Callback):
             ) from error
 
     def on_progress(self, progress: Any) -> None:
-        """Take a backup if one is due; after the end, delete them."""
+        """Take a backup if one is due; at the end, note that none is needed any more."""
         if progress.finished:
             self._done = self.delete_checkpoint
-            for path in self._found() if self._done else ():
-                _remove(path)
             return
         if self.save_freq == "epoch":
             if progress.step:
@@ -134,8 +132,11 @@ class BackupAndRestore(Callback):
         self._save(progress)
 
     def close(self) -> None:
-        """Give the folder back, and remove it after the backups in it."""
+        """Give the folder back; after the end, delete the backups and it, once no callback has anything left to do."""
         if self._lock is not None:
+            with contextlib.suppress(OSError):  # somebody has removed the folder
+                for path in self._found() if self._done else ():
+                    _remove(path)
             self._lock.release()
             self._lock = None
             if self._done:

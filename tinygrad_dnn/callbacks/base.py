@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
-from tinygrad_dnn import registry
+from tinygrad_dnn import ops, registry
 from tinygrad_dnn.data import at_hand
+from tinygrad_dnn.graph import no_grad
 from tinygrad_dnn.tensor import Tensor
 
 
 class Logs(MutableMapping[str, Any]):
-    """The values of a batch, each fetched from its device when it is first read: as a number, or a NumPy array.
+    """The values of a batch, as numbers or NumPy arrays; reading one that lies on a device fetches all its numbers.
 
     Args:
         values: Tensors or numbers, by name.
@@ -28,8 +29,22 @@ class Logs(MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         value = self._values[key]
         if isinstance(value, Tensor):
-            value = self._values[key] = value.item() if value.size == 1 else value.numpy()
-        return value
+            if not at_hand(value) and value.size == 1:
+                self._fetch(value)
+            else:
+                self._values[key] = value.item() if value.size == 1 else value.numpy()
+        return self._values[key]
+
+    def _fetch(self, like: Tensor) -> None:
+        """Bring all numbers of a Tensor's type and place to the host by one copy: each would wait for the device."""
+        together = {
+            key: x
+            for key, x in self._values.items()
+            if isinstance(x, Tensor) and x.size == 1 and x.backend is like.backend and x.dtype == like.dtype
+        }
+        with no_grad():
+            numbers = ops.stack([ops.reshape(x, ()) for x in together.values()]).tolist()
+        self._values.update(zip(together, numbers, strict=True))
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._values[key] = value

@@ -64,6 +64,11 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode)
         owner = "ModelCheckpoint"
         self.filepath = as_path(filepath, f"{owner}: filepath")
+        if os.path.basename(self.filepath) == "":
+            raise ValueError(
+                f"{owner}: filepath {self.filepath!r} is a folder: give the name of a file in it, as "
+                "'{epoch:02d}.safetensors'."
+            )
         check_verbose(owner, verbose)
         _check_names(self.filepath)
         self.verbose = verbose

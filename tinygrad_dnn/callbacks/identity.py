@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dnn.data import ArrayBatches, IterableBatches
+from tinygrad_dnn.data import ArrayBatches, IndexedBatches, IterableBatches
 from tinygrad_dnn.tensor import Tensor
 
 # Names are numbered by how many layers a process has made; what is trainable may change in training.
@@ -78,6 +78,9 @@ def _of_data(batches: ArrayBatches | IterableBatches) -> Iterator[tuple[str, Any
         yield "shuffle", batches.rng is not None
     else:
         yield "steps_per_epoch", batches.steps
+        if isinstance(batches.batches, IndexedBatches):
+            yield "batches", len(batches.batches)
+            yield "shuffle", batches.batches.rng is not None
 
 
 def _configured(owner: str, thing: Any) -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,8 @@ from tinygrad_dnn.data.given import checked_arrays as checked_arrays
 from tinygrad_dnn.data.given import is_arrays as is_arrays
 from tinygrad_dnn.data.given import is_batch as is_batch
 from tinygrad_dnn.data.given import unpack_x_y_sample_weight as unpack_x_y_sample_weight
+from tinygrad_dnn.data.indexed import IndexedBatches as IndexedBatches
+from tinygrad_dnn.data.indexed import is_indexed as is_indexed
 from tinygrad_dnn.data.residence import at_hand as at_hand
 from tinygrad_dnn.data.residence import resident as resident
 from tinygrad_dnn.data.residence import resident_limit as resident_limit

@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_dnn import nested
 from tinygrad_dnn.checks import as_integer
 from tinygrad_dnn.data.given import Batch, check_finite, checked_arrays, unpack_x_y_sample_weight
+from tinygrad_dnn.data.indexed import IndexedBatches, is_indexed
 from tinygrad_dnn.data.residence import at_hand, fits, on_host, resident, sent
 from tinygrad_dnn.data.weighing import class_weights
 from tinygrad_dnn.tensor import Tensor
@@ -74,6 +75,10 @@ class ArrayBatches:
         self._first = 0
         self._before: Any = None
 
+    def shuffle(self, make: Callable[[], np.random.Generator]) -> None:
+        """Let what ``make`` returns draw a new order of the samples for each epoch."""
+        self.rng = make()
+
     def __len__(self) -> int:
         return math.ceil(self.num_samples / self.batch_size)
 
@@ -129,31 +134,41 @@ class ArrayBatches:
 class IterableBatches:
     """Batches from any iterable of x, (x, y) or (x, y, sample_weight); unlike a list, a generator runs out.
 
-    An iterable that has the methods ``get_state()`` and ``set_state(state)`` says itself where it is.
+    An iterable that has the methods ``get_state()`` and ``set_state(state)`` says itself where it is; one that has
+    ``on_epoch_end()`` is told when an epoch is over.
 
     Args:
-        batches: The iterable.
+        batches: The iterable; or what gives batches by their number, see ``IndexedBatches``.
         steps: How many batches an epoch takes; by default all there are.
+        goes_on: Whether such an epoch begins where the one before has ended, of batches by their number; a generator
+            goes on in any case, and a list begins anew.
         class_weight: As for ``class_weights``, applied to each batch.
         caller: What errors call the function that was given the data.
         examine: Called with the inputs and targets of each batch, and whether the targets' values may be looked at: not
             where that would be to wait for a device at each step.
 
     Raises:
-        ValueError: ``steps`` is no positive integer.
+        ValueError: ``steps`` is no positive integer, or missing where the batches have no end.
     """
 
     def __init__(
         self,
-        batches: Iterable[Any],
+        batches: Any,
         steps: int | None = None,
         *,
+        goes_on: bool = False,
         class_weight: Any = None,
         caller: str = "fit",
         examine: Callable[[Any, Any, bool], None] | None = None,
     ) -> None:
         if steps is not None:
             as_integer(steps, f"{caller}: the number of steps", "[1, inf)")
+        if is_indexed(batches):
+            batches = IndexedBatches(batches, goes_on=goes_on and steps is not None, caller=caller)
+            if batches.count is None and steps is None:
+                raise ValueError(
+                    f"{caller}: {type(batches.data).__name__} has no end: say how many steps an epoch takes."
+                )
         self.batches = batches
         self.steps = steps
         self.class_weight = class_weight
@@ -163,6 +178,11 @@ class IterableBatches:
         self._source: Iterator[Any] | None = None
         # How many passes were made, where one goes on where the one before has ended.
         self._passes = 0
+
+    def shuffle(self, make: Callable[[], np.random.Generator]) -> None:
+        """Let what ``make`` returns draw a new order of batches that are asked for by their number; others keep it."""
+        if isinstance(self.batches, IndexedBatches):
+            self.batches.rng = make()
 
     def __len__(self) -> int:
         if self.steps is not None:
@@ -193,7 +213,7 @@ class IterableBatches:
 
     def _skip(self, count: int) -> Iterator[Any]:
         """Begin a pass, and take so many batches."""
-        source = iter(self.batches)
+        source: Iterator[Any] = iter(self.batches)
         for number in range(count):
             try:
                 next(source)
@@ -224,6 +244,9 @@ class IterableBatches:
             )
         if source is self.batches and self.steps is not None:
             self._passes += 1
+        ended = getattr(self.batches, "on_epoch_end", None)
+        if ended is not None:
+            ended()
 
     def _as_batch(self, item: Any) -> Batch:
         arrays = checked_arrays(unpack_x_y_sample_weight(item), self.caller)

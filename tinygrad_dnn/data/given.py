@@ -9,10 +9,11 @@ import numpy as np
 
 from tinygrad_dnn import nested, ops
 from tinygrad_dnn.backend.base import memory_of
-from tinygrad_dnn.tensor import Tensor, from_dlpack
+from tinygrad_dnn.data.indexed import is_indexed
+from tinygrad_dnn.tensor import Tensor, from_dlpack, refuse_masked
 
-# Rows looked at in one go for NaN: the mask of a whole data set would double its memory.
-_CHUNK = 4096
+# Numbers looked at in one go for NaN: their mask stays in the processor's cache; on a device few kernels are started.
+_CHUNK, _CHUNK_ON_DEVICE = 2**17, 2**24
 
 
 class Batch(NamedTuple):
@@ -73,10 +74,14 @@ def is_arrays(x: Any, y: Any, caller: str, inputs: int = 1) -> bool:
             them, and batches to any other.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is neither, or gives batches by their number and there are targets besides.
     """
     if x is None:
         raise ValueError(f"{caller}: there is no x; give the inputs.")
+    if is_indexed(x):
+        if y is not None:
+            raise ValueError(f"{caller}: {type(x).__name__} gives batches (x, y) by their number: leave out y.")
+        return False
     if y is not None or isinstance(x, (Tensor, dict)) or hasattr(x, "__array__"):
         return True
     if not hasattr(x, "__iter__") or isinstance(x, (str, bytes, Mapping)):
@@ -142,6 +147,7 @@ def _as_part(value: Any, name: str, caller: str) -> Any:
 def _as_array(value: Any, name: str, caller: str) -> Any:
     if not isinstance(value, Tensor) and memory_of(value) == "cuda":
         value = from_dlpack(value)
+    refuse_masked(value, f"{caller}: {name}")
     if not isinstance(value, Tensor):
         try:
             array = np.asarray(value)
@@ -168,7 +174,9 @@ def check_finite(array: Any, name: str, caller: str) -> None:
     """Raise ValueError where a floating-point array holds NaN or infinity, naming the first sample that does."""
     if array.dtype.kind != "f":
         return
-    parts = [array[start : start + _CHUNK] for start in range(0, len(array), _CHUNK)]
+    chunk = _CHUNK_ON_DEVICE if isinstance(array, Tensor) else _CHUNK
+    rows = max(1, chunk * len(array) // max(1, array.size))
+    parts = [array[start : start + rows] for start in range(0, len(array), rows)]
     if isinstance(array, Tensor):
         # All are looked at before the first answer is waited for.
         finite = ops.stack([ops.all(ops.isfinite(part)) for part in parts]).numpy()
@@ -179,6 +187,6 @@ def check_finite(array: Any, name: str, caller: str) -> None:
         if isinstance(part, np.ndarray) and not (finite := np.isfinite(part)).all():
             place = np.argwhere(~finite)[0]
             raise ValueError(
-                f"{caller}: {name} holds {part[tuple(place)]} at sample {number * _CHUNK + place[0]}"
+                f"{caller}: {name} holds {part[tuple(place)]} at sample {number * rows + place[0]}"
                 f"{f', place {tuple(int(i) for i in place[1:])}' if part.ndim > 1 else ''}: replace or drop it."
             )

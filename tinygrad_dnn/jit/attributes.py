@@ -158,7 +158,9 @@ def slots_of(kind: type) -> tuple[str, ...]:
 
 
 def _kind(x: Tensor) -> tuple[Any, ...]:
-    return x.data.shape, x.data.dtype, x.backend.name, x._requires_grad, x._primitive is None, x._logits is None
+    data, backend = x.data, x.backend
+    place = backend.name, backend.device_of(data)
+    return data.shape, data.dtype, place, x._requires_grad, x._primitive is None, x._logits is None
 
 
 def _itself(holder: Any) -> Any:

@@ -52,7 +52,10 @@ class Call:
                 x = Tensor._wrap(backends.current().from_host(x))
             self.tensors.append(x)
             data, logits = x.data, x._logits
-            signature = kind, data.shape, data.dtype, type(data), x._requires_grad, x._primitive is None, *places
+            place: Any = type(data)
+            if place is not np.ndarray:
+                place = place, x.backend.device_of(data)
+            signature = kind, data.shape, data.dtype, place, x._requires_grad, x._primitive is None, *places
             return signature if logits is None else (signature, logits[0], self._signature(logits[1]))
         described = exact(x)
         if described == (kind, id(x)):

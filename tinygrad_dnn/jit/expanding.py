@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn.backend.element_types import FLOATING
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.jit.program import Instruction, Program, Value
 from tinygrad_dnn.jit.simplifying import without_repeats
@@ -126,7 +127,7 @@ def _place_of_extreme(made: _Made, given: Instruction) -> bool:
     extreme = made(MAX if given.primitive is ARGMAX else MIN, (x,), kept, x.dtype, axis=(axis,), keepdims=True)
     numbers = made(NUMBERS, (x,), x.shape, np.int64, axis=axis)
     found = made(e.EQUAL, (x, extreme), x.shape, np.bool_)
-    if x.dtype.kind == "f":
+    if x.dtype.kind in FLOATING:
         isnan = made(e.ISNAN, (x,), x.shape, np.bool_)
         found = made(e.LOGICAL_OR, (found, isnan), x.shape, np.bool_)
     places = made(e.WHERE, (found, numbers, _NOWHERE), x.shape, np.int64)

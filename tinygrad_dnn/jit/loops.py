@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn.backend.element_types import FLOATING
 from tinygrad_dnn.jit.expanding import PHILOX
 from tinygrad_dnn.jit.program import Instruction, Value
 from tinygrad_dnn.ops import elementwise as e
@@ -58,9 +59,9 @@ def can_loop(instruction: Instruction, is_known: Callable[[DType], bool]) -> boo
     if primitive in _ARITHMETIC:
         return bool(output == common and common.kind != "b")
     if primitive in _OF_FLOATS:
-        return bool(output == common and common.kind == "f")
+        return bool(output == common and common.kind in FLOATING)
     if primitive in _TESTS:
-        return bool(common.kind == "f")
+        return bool(common.kind in FLOATING)
     return primitive in _COMPARISONS
 
 
@@ -75,7 +76,7 @@ def fits(number: Any, dtype: DType) -> bool:
     if dtype.kind == "b":
         return True
     try:
-        if dtype.kind == "f":
+        if dtype.kind in FLOATING:
             float(number)
             return True
         limits = np.iinfo(dtype)

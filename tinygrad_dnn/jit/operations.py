@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn.backend.element_types import FLOATING
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.jit import views
 from tinygrad_dnn.jit.expanding import BLOCK_BYTES, NUMBERS, PHILOX, expand
@@ -138,7 +139,7 @@ class _Made:
                 return
         target = self.views[id(output)] = views.whole(output)
         make = _MAKERS.get(primitive)
-        if primitive is MATMUL and output.dtype.kind == "f":
+        if primitive is MATMUL and output.dtype.kind in FLOATING:
             self._append("product", "matmul", sources, target, instruction)
         elif primitive is MATMUL or not self.is_map(instruction):
             self._append("call", primitive.name, sources, target, instruction)

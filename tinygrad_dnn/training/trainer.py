@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_dnn import nested, ops
 from tinygrad_dnn.callbacks import CallbackList, History, Logs, ProgbarLogger, Progress
-from tinygrad_dnn.checks import as_integer
+from tinygrad_dnn.checks import as_flag, as_integer
 from tinygrad_dnn.data import (
     ArrayBatches,
     Batch,
@@ -16,6 +16,7 @@ from tinygrad_dnn.data import (
     checked_arrays,
     is_arrays,
     is_batch,
+    is_indexed,
     split_validation,
     unpack_x_y_sample_weight,
 )
@@ -67,7 +68,8 @@ class Trainer(Examiner):
 
         Args:
             x: Inputs, (samples, ...), of a model with several in a list or a dict by name; or an iterable of batches
-                (x, y) or (x, y, sample_weight).
+                (x, y) or (x, y, sample_weight); or what gives such batches by their number, as Keras's ``PyDataset``:
+                it has ``__getitem__``, ``__len__`` and, if it likes, ``on_epoch_end``.
             y: Targets, (samples, ...), for several outputs likewise; so are sample weights.
             batch_size: Samples a step, 32 by default.
             epochs: The number of the last epoch.
@@ -75,11 +77,13 @@ class Trainer(Examiner):
             callbacks: Callbacks to call, or one.
             validation_split: The part of the samples, from the end, to validate on instead of training, in [0, 1).
             validation_data: (x, y) or (x, y, sample_weight) to validate on after each epoch, or batches of them.
-            shuffle: Whether each epoch goes through the samples in a new random order; batches keep theirs.
+            shuffle: Whether each epoch goes through the samples in a new random order; so it does through batches that
+                it asks for by their number, and others keep their order.
             class_weight: How much each class counts, 1 for those left out.
             sample_weight: How much each sample counts.
             initial_epoch: The number of epochs already done.
-            steps_per_epoch: How many batches an epoch takes from an iterable.
+            steps_per_epoch: How many batches an epoch takes from an iterable; of batches by their number the next epoch
+                takes those that follow.
             validation_steps: How many batches a validation takes from an iterable.
             validation_batch_size: Samples a validation step, by default ``batch_size``.
             validation_freq: Validate after every so many epochs.
@@ -103,6 +107,7 @@ class Trainer(Examiner):
         as_integer(epochs, "fit: epochs", "[1, inf)")
         as_integer(initial_epoch, "fit: initial_epoch", "[0, inf)")
         as_integer(validation_freq, "fit: validation_freq", "[1, inf)")
+        as_flag(shuffle, "fit: shuffle")
         _check_verbose("fit", verbose)
         if validation_batch_size is None:
             validation_batch_size = batch_size
@@ -117,9 +122,8 @@ class Trainer(Examiner):
             )
         else:
             _refuse("fit", _FOR_ARRAYS, validation_split=validation_split or None, sample_weight=sample_weight)
-            batches = IterableBatches(
-                x, steps_per_epoch, class_weight=class_weight, examine=self._examiner("train_step", "fit")
-            )
+            examine = self._examiner("train_step", "fit")
+            batches = IterableBatches(x, steps_per_epoch, goes_on=True, class_weight=class_weight, examine=examine)
         validation = None
         if validation_data is not None:
             validation = self._validation(validation_data, validation_batch_size, validation_steps)
@@ -128,8 +132,8 @@ class Trainer(Examiner):
             listeners.append(ProgbarLogger(bar=False if verbose == 2 else None))
         params = {"epochs": epochs, "steps": len(batches) or None, "verbose": verbose}
         calls = CallbackList(listeners, self, params)
-        if isinstance(batches, ArrayBatches) and shuffle:
-            batches.rng = ops.random.generator()
+        if shuffle:
+            batches.shuffle(ops.random.generator)
         self.history = History()
         self.history.set_params(params)
         self.stop_training = False
@@ -199,7 +203,7 @@ class Trainer(Examiner):
             _refuse(caller, _FOR_BATCHES, validation_steps=steps)
             batch = unpack_x_y_sample_weight(tuple(data))
             return ArrayBatches(*batch, batch_size, caller=caller, examine=examine)
-        if not isinstance(data, Iterable):
+        if not isinstance(data, Iterable) and not is_indexed(data):
             raise ValueError(f"{caller}: it must be a tuple (x, y) or batches of such, not {type(data).__name__}.")
         return IterableBatches(data, steps, caller=caller, examine=examine)
 

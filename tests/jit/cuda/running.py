@@ -9,6 +9,7 @@ import numpy as np
 
 from tests.jit.cuda import emulator
 from tinygrad_dnn import backend
+from tinygrad_dnn.backend.element_types import is_narrow
 from tinygrad_dnn.jit.cuda.launches import SCRATCH, Call, Launch, Pointer, Product, Step
 from tinygrad_dnn.jit.cuda.lowering import lower_groups, prepare
 from tinygrad_dnn.jit.memory import ARENA, plan
@@ -135,7 +136,7 @@ class Emulated:
 
         with np.errstate(all="ignore"):
             x, y = matrices(0, step.x), matrices(1, step.y)
-            if step.dtype == np.float16:  # is multiplied and added up in float32
+            if is_narrow(step.dtype):  # is multiplied and added up in float32
                 x, y = x.astype(np.float32), y.astype(np.float32)
             matrices(2, step.z)[...] = x @ y
 

@@ -1,4 +1,4 @@
-"""Products of float16: what is made of casts becomes one, and nothing else does."""
+"""Products of 16 bits: what is made of casts becomes one, and nothing else does."""
 
 from __future__ import annotations
 
@@ -23,8 +23,15 @@ def device() -> Iterator[EmulatedDevice]:
         yield device
 
 
-def numbers(*shape: int) -> td.Tensor:
-    return td.cast(td.tensor(np.random.default_rng(sum(shape)).normal(size=shape), dtype="float32"), "float16")
+@pytest.fixture(params=["float16", "bfloat16"])
+def dtype(request: pytest.FixtureRequest) -> str:
+    if request.param == "bfloat16":
+        pytest.importorskip("ml_dtypes", reason="bfloat16 comes with ml_dtypes")
+    return str(request.param)
+
+
+def numbers(*shape: int, dtype: str = "float16") -> td.Tensor:
+    return td.cast(td.tensor(np.random.default_rng(sum(shape)).normal(size=shape), dtype="float32"), dtype)
 
 
 def compare(function: Callable[..., Any], *given: td.Tensor) -> list[str]:
@@ -36,11 +43,16 @@ def compare(function: Callable[..., Any], *given: td.Tensor) -> list[str]:
     run: Run = lower(program, td.backend.current())
     for _ in range(3):
         for x, y in zip(run(arrays), expected, strict=True):
-            # Sums of float32 in another order, rounded to float16: the last bit may differ.
-            np.testing.assert_allclose(to_host(x), y, rtol=1e-3 if y.dtype == np.float16 else 1e-5, atol=1e-3)
+            # Sums of float32 in another order, rounded to 16 bits: the last bit may differ.
+            assert x.dtype == y.dtype
+            rtol = LAST_BIT.get(y.dtype.name, 1e-5)
+            np.testing.assert_allclose(to_host(x).astype(np.float32), y.astype(np.float32), rtol=rtol, atol=rtol)
     assert not [step for step in run.steps if isinstance(step, Call)]
     return [step.dtype.name for step in run.steps if isinstance(step, Product)]
 
+
+LAST_BIT = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""How far apart numbers beside each other are, relative to them, at most."""
 
 HALVES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "two matrices": (lambda x: [td.matmul(x[0], x[1])], ((5, 7), (7, 3))),
@@ -50,17 +62,17 @@ HALVES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "a part": (lambda x: [td.matmul(x[0][1:, :7], x[1])], ((6, 9), (7, 3))),
     "twice": (lambda x: [td.matmul(td.matmul(x[0], x[1]), x[1])], ((5, 7), (7, 7))),
     "between maps": (lambda x: [td.exp(td.matmul(td.tanh(x[0]), x[1]) * 0.5)], ((5, 7), (7, 3))),
-    "of what was rounded": (lambda x: [td.matmul(td.cast(td.cast(x[0], "float32") * 2, "float16"), x[1])],
+    "of what was rounded": (lambda x: [td.matmul(td.cast(td.cast(x[0], "float32") * 2, x[1].dtype), x[1])],
                             ((5, 7), (7, 3))),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HALVES)
-def test_a_product_of_halves_is_one(device: EmulatedDevice, name: str) -> None:
+def test_a_product_of_halves_is_one(device: EmulatedDevice, name: str, dtype: str) -> None:
     function, shapes = HALVES[name]
-    types = compare(function, *(numbers(*shape) for shape in shapes))
+    types = compare(function, *(numbers(*shape, dtype=dtype) for shape in shapes))
     assert types
-    assert set(types) == {"float16"}
+    assert set(types) == {dtype}
 
 
 def _wide(x: td.Tensor) -> td.Tensor:
@@ -84,6 +96,23 @@ def test_other_products_stay_what_they_are(device: EmulatedDevice, name: str) ->
     assert compare(SINGLE[name], numbers(5, 7), numbers(7, 3)) == ["float32"]
 
 
+def test_what_is_multiplied_in_float64_stays_so(device: EmulatedDevice) -> None:
+    def f(x: Any) -> Any:
+        return [td.cast(td.matmul(td.cast(x[0], "float64"), td.cast(x[1], "float64")), "float16")]
+
+    assert compare(f, numbers(5, 7), numbers(7, 3)) == ["float64"]
+
+
+def test_numbers_of_two_kinds_of_16_bits_are_multiplied_in_float32(device: EmulatedDevice) -> None:
+    pytest.importorskip("ml_dtypes", reason="bfloat16 comes with ml_dtypes")
+    rounded: list[Callable[..., Any]] = [
+        lambda x: [td.cast(td.matmul(_wide(x[0]), _wide(x[1])), "float16")],
+        lambda x: [td.cast(td.matmul(_wide(x[0]), _wide(x[0].T)), "bfloat16")],
+    ]
+    for function in rounded:
+        assert compare(function, numbers(5, 7), numbers(7, 3, dtype="bfloat16")) == ["float32"]
+
+
 def test_state_that_is_written_over_is_read_before(device: EmulatedDevice) -> None:
     w = td.Variable(np.eye(4), dtype="float16")
 
@@ -101,11 +130,11 @@ def test_state_that_is_written_over_is_read_before(device: EmulatedDevice) -> No
     assert w.numpy()[0, 0] == 0.5**4
 
 
-def test_all_products_of_mixed_precision_are_of_halves(device: EmulatedDevice) -> None:
+def test_all_of_mixed_precision_is_done_by_kernels_and_products_of_halves(device: EmulatedDevice, dtype: str) -> None:
     seen = []
     for jit in (False, True):
         td.random.set_seed(1)
-        hidden = [td.layers.Dense(5, activation="relu", dtype="mixed_float16") for _ in range(2)]
+        hidden = [td.layers.Dense(5, activation="relu", dtype=f"mixed_{dtype}") for _ in range(2)]
         model = td.Sequential([td.layers.Input((7,)), *hidden])
         model.compile("sgd", "mse", jit_compile=False)
         step = td.jit(model.train_step, native=True) if jit else model.train_step
@@ -114,6 +143,7 @@ def test_all_products_of_mixed_precision_are_of_halves(device: EmulatedDevice) -
                 step((td.ones((3, 7)), td.ones((3, 5))))
         seen.append(model.get_weights())
     for x, y in zip(*seen, strict=True):
-        np.testing.assert_allclose(x, y, rtol=2e-3, atol=1e-4)
+        np.testing.assert_allclose(x, y, rtol=2 * LAST_BIT[dtype], atol=LAST_BIT[dtype] / 10)
     (entry,) = step._entries.values()
-    assert [x.dtype.name for x in entry.run.steps if isinstance(x, Product)] == ["float16"] * 5
+    assert [x.dtype.name for x in entry.run.steps if isinstance(x, Product)] == [dtype] * 5
+    assert not [x for x in entry.run.steps if isinstance(x, Call)]

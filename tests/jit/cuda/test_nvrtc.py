@@ -79,8 +79,10 @@ def test_every_primitive(dtype: str) -> None:
 def test_casts() -> None:
     numbers = np.ones((3, 3))
     kernels = []
-    for dtype in DTYPES:
-        program = record(lambda x: [td.cast(x[0], to) for to in DTYPES], [td.tensor(numbers.astype(dtype))]).program
+    dtypes = [*DTYPES, *["bfloat16"] * bool(importlib.util.find_spec("ml_dtypes"))]
+    for dtype in dtypes:
+        given = td.cast(td.tensor(numbers), dtype)
+        program = record(lambda x: [td.cast(x[0], to) for to in dtypes], [given]).program
         kernels += [x.kernel for x in Emulated(simplify(program)).launches]
     compile_for(kernels, "compute_80")
 

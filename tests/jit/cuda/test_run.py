@@ -352,16 +352,33 @@ def test_a_kernel_that_fails_after_others_have_written_leaves_tensors_as_they_we
     device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     w, program = counting()
-    launch, product = EmulatedDevice.launch, Exception("the driver is gone")
 
-    def launched(*given: Any) -> None:
-        launch(*given)
-        raise product
+    def waited(device: EmulatedDevice) -> None:  # all has been written by then
+        raise RuntimeError("the driver is gone")
 
-    monkeypatch.setattr(EmulatedDevice, "launch", launched)
+    monkeypatch.setattr(EmulatedDevice, "synchronize", waited)
     with pytest.warns(UserWarning, match="the driver is gone"):
         assert run(program, td.tensor(1.0))[0].tolist() == [2.0, 4.0]
     assert w.tolist() == [2.0, 3.0]
+
+
+def test_an_interrupted_first_run_leaves_tensors_as_they_were_and_is_made_again(
+    device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w, program = counting()
+    interrupts = [KeyboardInterrupt()]
+
+    def waited(device: EmulatedDevice) -> None:  # all has been done by then
+        if interrupts:
+            raise interrupts.pop()
+
+    monkeypatch.setattr(EmulatedDevice, "synchronize", waited)
+    with pytest.raises(KeyboardInterrupt):
+        run(program, td.tensor(1.0))
+    assert w.tolist() == [1.0, 2.0]
+    for number in range(1, 4):
+        assert run(program, td.tensor(1.0))[0].tolist() == [2.0 * number, 2.0 * number + 2]
+    assert program.described == "run as one graph"
 
 
 def test_a_jitted_function_whose_kernels_cannot_be_compiled_is_interpreted(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from tinygrad_dnn.backend.element_types import FLOATING, is_narrow
 from tinygrad_dnn.jit.cuda.launches import Pointer
 from tinygrad_dnn.jit.cuda.operands import PlaceOf
 from tinygrad_dnn.jit.cuda.sections import Section
-from tinygrad_dnn.jit.cuda.text import HALF, HALVES, loaded, stored, stored_type, type_of
+from tinygrad_dnn.jit.cuda.text import NARROW, loaded, stored, stored_type, type_of
 from tinygrad_dnn.jit.cuda.tiles import THREADS, map_blocks
 from tinygrad_dnn.jit.operations import Operation
 from tinygrad_dnn.jit.program import Instruction, Value
@@ -21,7 +22,7 @@ def can_convolve(instruction: Instruction) -> bool:
     if instruction.primitive is CONVOLVE and isinstance(instruction.inputs[2], Value):
         return False
     output = instruction.output
-    return output.dtype.kind == "f" and all(x.size for x in (*instruction.sources, output))
+    return output.dtype.kind in FLOATING and all(x.size for x in (*instruction.sources, output))
 
 
 def with_products(operations: Iterable[Operation]) -> list[Operation]:
@@ -150,4 +151,4 @@ def folding(operation: Operation, place_of: PlaceOf) -> Section:
         stored(made, "y + i", "total"),
         "}",
     ])  # fmt: skip
-    return Section(text, tuple(arguments), blocks, 0, (HALVES,) if HALF in (given, made) else ())
+    return Section(text, tuple(arguments), blocks, 0, (NARROW,) if is_narrow(given) or is_narrow(made) else ())

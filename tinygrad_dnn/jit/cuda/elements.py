@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn.backend.element_types import FLOATING, is_narrow
 from tinygrad_dnn.graph import Primitive
 from tinygrad_dnn.jit import loops
-from tinygrad_dnn.jit.cuda.text import HALF, constant, is_known, type_of, unsigned_type
+from tinygrad_dnn.jit.cuda.text import constant, is_known, rounded, type_of, unsigned_type
 from tinygrad_dnn.jit.expanding import CHECKED
 from tinygrad_dnn.jit.program import Instruction
 from tinygrad_dnn.ops import elementwise as e
@@ -35,13 +36,13 @@ def element(instruction: Instruction, operands: list[str]) -> str:
 
 def converted(x: str, source: DType, target: DType) -> str:
     """Return the expression of a variable in another dtype."""
-    if source == target or (source == HALF and target == np.float32):
+    if source == target or (is_narrow(source) and target == np.float32):
         return x
     if target.kind == "b":
         return f"{x} != 0"
-    if target == HALF and source.kind == "f":
-        return f"half_to_float(float_to_half((float){x}))"  # what was rounded to be stored is rounded
-    if source.kind == "f" and target.kind in "iu" and target != np.uint64:
+    if is_narrow(target):
+        return rounded(target, f"(float){x}")  # what was rounded to be stored is rounded
+    if source.kind in FLOATING and target.kind in "iu" and target != np.uint64:
         return f"({type_of(target)})(long long){x}"  # what is out of range wraps around, as it does on most machines
     return f"({type_of(target)}){x}"
 
@@ -50,7 +51,7 @@ def identity(name: str, dtype: DType) -> str:
     """Return what a reduction begins with."""
     if name == "sum":
         return constant(0, dtype)
-    if dtype.kind == "f":
+    if dtype.kind in FLOATING:
         return constant(-np.inf if name == "max" else np.inf, dtype)
     return constant(np.iinfo(dtype).min if name == "max" else np.iinfo(dtype).max, dtype)
 
@@ -77,7 +78,7 @@ def _wrapped(dtype: DType, expression: str) -> str:
 
 def _arithmetic(sign: str) -> Emit:
     def emit(dtype: DType, x: list[str]) -> str:
-        if dtype.kind == "f":
+        if dtype.kind in FLOATING:
             return f"{x[0]} {sign} {x[1]}"
         kind = unsigned_type(dtype)
         return _wrapped(dtype, f"({kind}){x[0]} {sign} ({kind}){x[1]}")
@@ -86,11 +87,11 @@ def _arithmetic(sign: str) -> Emit:
 
 
 def _negative(dtype: DType, x: list[str]) -> str:
-    return f"-{x[0]}" if dtype.kind == "f" else _wrapped(dtype, f"0 - ({unsigned_type(dtype)}){x[0]}")
+    return f"-{x[0]}" if dtype.kind in FLOATING else _wrapped(dtype, f"0 - ({unsigned_type(dtype)}){x[0]}")
 
 
 def _abs(dtype: DType, x: list[str]) -> str:
-    if dtype.kind == "f":
+    if dtype.kind in FLOATING:
         return _named("fabs", dtype, x[0])
     return x[0] if dtype.kind == "u" else f"{x[0]} < 0 ? {_negative(dtype, x)} : {x[0]}"
 
@@ -105,7 +106,7 @@ def _extreme(sign: str) -> Emit:
     """The greater or the smaller of two; NaN where either is."""
 
     def emit(dtype: DType, x: list[str]) -> str:
-        chosen = f"{x[0]} {sign} {x[1]} || {x[0]} != {x[0]}" if dtype.kind == "f" else f"{x[0]} {sign} {x[1]}"
+        chosen = f"{x[0]} {sign} {x[1]} || {x[0]} != {x[0]}" if dtype.kind in FLOATING else f"{x[0]} {sign} {x[1]}"
         return f"{chosen} ? {x[0]} : {x[1]}"
 
     return emit

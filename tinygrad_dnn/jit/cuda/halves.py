@@ -1,6 +1,7 @@
-"""Halves: products of float16 that are computed in float32, as the units of a GPU that multiply float16 do them.
+"""Halves: products of 16 bits that are computed in float32, as the units of a GPU that multiply these do them.
 
-``td.matmul`` takes float16 to float32, multiplies, and rounds what comes of it, which is what such a unit does in one.
+``td.matmul`` takes float16 and bfloat16 to float32, multiplies, and rounds what comes of it, which is what such a unit
+does in one.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tinygrad_dnn.backend.element_types import is_narrow
 from tinygrad_dnn.jit.operations import Operation, Operations
 from tinygrad_dnn.jit.program import Program
 from tinygrad_dnn.jit.views import View, row_major
 
-_HALF = np.dtype(np.float16)
-
 
 def halved(lowered: Operations, program: Program) -> Operations:
-    """Return a program's operations with products of float16 in the places of those that are made of casts.
+    """Return a program's operations with products of 16 bits in the places of those that are made of casts.
 
     Example:
         >>> from tinygrad_dnn.jit.cuda.halves import halved
@@ -38,28 +38,32 @@ def halved(lowered: Operations, program: Program) -> Operations:
     gone: set[int] = set()
     loose: set[int] = set()
     for operation in lowered.operations:
-        if operation.kind != "product" or id(operation.target.root) in wanted:
+        target = operation.target.root
+        if operation.kind != "product" or target.dtype != np.float32 or id(target) in wanted:
             continue
         halves = [_half(view, writers) for view in operation.read]
+        kept = [x for x in halves if x is not None and id(x.root) not in written_over]
         rounding = _rounding(operation, readers)
-        if rounding is None or any(x is None or id(x.root) in written_over for x in halves):
+        if rounding is None or len(kept) < len(halves):
+            continue
+        if any(x.root.dtype != rounding.target.root.dtype for x in kept):
             continue
         loose |= {id(view.root) for view in operation.read}
-        operation.sources = tuple(halves)
+        operation.sources = tuple(kept)
         operation.target = operation.target._replace(root=rounding.target.root)
         gone.add(id(rounding))
     needed = wanted | {id(view.root) for x in lowered.operations if id(x) not in gone for view in x.read}
-    kept = [x for x in lowered.operations if id(x) not in gone]
-    return Operations([x for x in kept if id(x.target.root) not in loose - needed], lowered.views)
+    left = [x for x in lowered.operations if id(x) not in gone]
+    return Operations([x for x in left if id(x.target.root) not in loose - needed], lowered.views)
 
 
 def _half(view: View, writers: Mapping[int, list[Operation]]) -> View | None:
-    """Return the float16 numbers that a view has in float32, or None if it has others."""
+    """Return the numbers of 16 bits that a view has in float32, or None if it has others."""
     made = writers.get(id(view.root), [])
     if len(made) != 1 or not _is_cast(made[0]):
         return None
     (source,) = made[0].sources
-    if source.root.dtype != _HALF:
+    if not is_narrow(source.root.dtype):
         return None
     if source.strides == row_major(source.shape):
         return View(source.root, source.offset + view.offset, view.shape, view.strides)
@@ -75,9 +79,9 @@ def _half(view: View, writers: Mapping[int, list[Operation]]) -> View | None:
 
 
 def _rounding(product: Operation, readers: Mapping[int, list[Operation]]) -> Operation | None:
-    """Return what rounds a product's result to float16, if nothing else reads that."""
+    """Return what rounds a product's result to 16 bits, if nothing else reads that."""
     found = readers.get(id(product.target.root), [])
-    if len(found) != 1 or not _is_cast(found[0]) or found[0].target.root.dtype != _HALF:
+    if len(found) != 1 or not _is_cast(found[0]) or not is_narrow(found[0].target.root.dtype):
         return None
     (source,) = found[0].sources
     return found[0] if source.is_whole and product.target.is_whole and not found[0].after else None

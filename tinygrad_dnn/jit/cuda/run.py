@@ -186,9 +186,11 @@ class Run:
         try:
             self._do()
             self._device.synchronize()
-        except Exception as error:
+        except BaseException as error:
             for home, copy in zip(homes, before, strict=True):
                 self._device.copy(home, copy)
+            if not isinstance(error, Exception):  # somebody interrupted it
+                raise
             self.instead = Interpreted(self.program)
             warn(f"td.jit: a program runs primitive by primitive ({type(error).__name__}: {error}).")
         self._proved = self._calm = True

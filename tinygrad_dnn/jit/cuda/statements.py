@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn.backend.element_types import is_narrow
 from tinygrad_dnn.jit.cuda.draws import PHILOX
 from tinygrad_dnn.jit.cuda.elements import DIVISIONS, combined, converted, element
 from tinygrad_dnn.jit.cuda.launches import Pointer
 from tinygrad_dnn.jit.cuda.operands import Operands, PlaceOf
 from tinygrad_dnn.jit.cuda.phases import Phases
-from tinygrad_dnn.jit.cuda.text import HALF, HALVES, loaded, stored, stored_type, type_of
+from tinygrad_dnn.jit.cuda.text import NARROW, loaded, stored, stored_type, type_of
 from tinygrad_dnn.jit.operands import Operand
 from tinygrad_dnn.jit.operations import Operation
 from tinygrad_dnn.jit.views import INTEGERS
@@ -43,8 +44,8 @@ class Statements:
         self.functions: set[str] = set()
         self._lengths: dict[int, str] = {}
         self._begin(place_of, reach)
-        if any(x.dtype == HALF for x in self.used) or any(x.target.root.dtype == HALF for x in self.operations):
-            self.functions.add(HALVES)
+        if any(map(is_narrow, (*(x.dtype for x in self.used), *(x.target.root.dtype for x in self.operations)))):
+            self.functions.add(NARROW)
 
     def _begin(self, place_of: PlaceOf, reach: int) -> None:
         furthest = max([sum(abs(s) * (n - 1) for s, n in zip(x.strides, self.found.lengths, strict=True))

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dnn.backend.element_types import FLOATING, is_narrow
+
 DType = np.dtype[Any]
 
 _STORED: dict[DType, str] = {
-    np.dtype(np.float16): "unsigned short",
     np.dtype(np.float32): "float",
     np.dtype(np.float64): "double",
     np.dtype(np.bool_): "unsigned char",
@@ -25,10 +26,20 @@ _STORED: dict[DType, str] = {
     np.dtype(np.uint64): "unsigned long long",
 }
 
-HALF = np.dtype(np.float16)
-"""Is stored, and computed with as float."""
+# Of types that are stored in 16 bits and computed with as float, what becomes of one of them, by its name.
+_NARROW = {"float16": "half", "bfloat16": "bfloat"}
 
-HALVES = r"""
+NARROW = r"""
+static __device__ __forceinline__ float bfloat_to_float(unsigned short x)
+{
+    return __int_as_float((int)((unsigned int)x << 16));
+}
+static __device__ __forceinline__ unsigned short float_to_bfloat(float x)
+{
+    const unsigned int bits = (unsigned int)__float_as_int(x);
+    if (x != x) return (unsigned short)((bits >> 16 & 0x8000u) | 0x7fc0u);  // to round it could make it an infinity
+    return (unsigned short)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);  // to the nearest, and of two to the even one
+}
 #ifndef HALF_CONVERSIONS
 static __device__ __forceinline__ float half_to_float(unsigned short x)
 {
@@ -44,24 +55,24 @@ static __device__ __forceinline__ unsigned short float_to_half(float x)
 }
 #endif
 """
-"""What reads and writes float16; the machine has instructions for that, which the language has no names for."""
+"""What reads and writes numbers of 16 bits. For float16 there are instructions, which the language has no names for."""
 
 
 def is_known(dtype: DType) -> bool:
     """Tell whether kernels can compute with elements of a dtype."""
-    return dtype in _STORED
+    return dtype in _STORED or is_narrow(dtype)
 
 
 def type_of(dtype: DType) -> str:
     """Return the type of an element in a register."""
-    if dtype == HALF:
+    if is_narrow(dtype):
         return "float"
     return "bool" if dtype == np.bool_ else _STORED[dtype]
 
 
 def stored_type(dtype: DType) -> str:
     """Return the type of an element in memory."""
-    return _STORED[dtype]
+    return "unsigned short" if is_narrow(dtype) else _STORED[dtype]
 
 
 def unsigned_type(dtype: DType) -> str:
@@ -77,7 +88,7 @@ def constant(value: Any, dtype: DType) -> str:
         >>> constant(0.5, np.dtype("float32")), constant(-3, np.dtype("int64")), constant(True, np.dtype("bool"))
         ('0x1.0000000000000p-1f', '-3LL', 'true')
     """
-    if dtype.kind == "f":
+    if dtype.kind in FLOATING:
         return _floating(float(value), dtype)
     if dtype.kind == "b":
         return "true" if value else "false"
@@ -111,11 +122,20 @@ def loaded(dtype: DType, place: str, is_constant: bool) -> str:
         is_constant: Whether nothing writes it while the kernel runs: then the read may come as early as it likes.
     """
     read = f"__ldg({place})" if is_constant else f"*({place})"
-    if dtype == HALF:
-        return f"half_to_float({read})"
+    if is_narrow(dtype):
+        return f"{_NARROW[dtype.name]}_to_float({read})"
     return f"{read} != 0" if dtype == np.bool_ else read
 
 
 def stored(dtype: DType, place: str, value: str) -> str:
     """Return the statement that writes an element at a place."""
-    return f"*({place}) = {f'float_to_half({value})' if dtype == HALF else value};"
+    return f"*({place}) = {_narrowed(dtype, value) if is_narrow(dtype) else value};"
+
+
+def rounded(dtype: DType, value: str) -> str:
+    """Return a float as a dtype of 16 bits stores it."""
+    return f"{_NARROW[dtype.name]}_to_float({_narrowed(dtype, value)})"
+
+
+def _narrowed(dtype: DType, value: str) -> str:
+    return f"float_to_{_NARROW[dtype.name]}({value})"
