@@ -258,7 +258,8 @@ def resumed(draw: Draw, folder: Path) -> None:
     def callbacks() -> list[Any]:
         # ReduceLROnPlateau sets the learning rate, and refuses to where a schedule does.
         made = resuming.callbacks()
-        scheduled = isinstance(model.optimizer.get_config()["learning_rate"], dict)
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        scheduled = isinstance(optimizer.get_config()["learning_rate"], dict)
         return [one for one in made if not (scheduled and isinstance(one, td.callbacks.ReduceLROnPlateau))]
 
     with noted(model):
