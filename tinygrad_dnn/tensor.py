@@ -256,7 +256,8 @@ def from_dlpack(array: Any) -> Tensor:
 
     Example:
         >>> x = np.arange(3.0)
-        >>> shared = td.from_dlpack(x)
+        >>> with td.backend.use("numpy"):
+        ...     shared = td.from_dlpack(x)
         >>> x[0] = 7.0
         >>> shared
         Tensor([7., 1., 2.], dtype=float64)

@@ -286,7 +286,8 @@ class Jitted:
 
         Example:
             >>> double = td.jit(lambda x: x * 2)
-            >>> _ = double(td.ones(3))
+            >>> with td.backend.use("numpy"):
+            ...     _ = double(td.ones(3))
             >>> print(double.explain())
             -- call 1
             recorded: 1 instruction

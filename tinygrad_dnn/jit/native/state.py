@@ -23,7 +23,8 @@ class Read:
 
     Example:
         >>> table = td.jit.native.table.Table(td.jit.memory.Memory(slots=2))
-        >>> w = td.tensor([1.0, 2.0])
+        >>> with td.backend.use("numpy"):
+        ...     w = td.tensor([1.0, 2.0])
         >>> read = td.jit.native.state.Read(table, [(w, td.jit.Value((2,), "float32"), 1)])
         >>> read.arrays()
         [array([1., 2.], dtype=float32)]
@@ -71,7 +72,8 @@ class Written:
 
     Example:
         >>> table = td.jit.native.table.Table(td.jit.memory.Memory(slots=2))
-        >>> w = td.tensor([1.0, 2.0])
+        >>> with td.backend.use("numpy"):
+        ...     w = td.tensor([1.0, 2.0])
         >>> written = td.jit.native.state.Written(table, [(w, td.jit.Value((2,), "float32"), 1)])
         >>> written.arrays()[0] is w.data
         True
