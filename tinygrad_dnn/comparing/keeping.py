@@ -11,6 +11,7 @@ from typing import Any
 
 from tinygrad_dnn.callbacks.locking import FolderLock
 from tinygrad_dnn.comparing.running import Job
+from tinygrad_dnn.exercise.running import read
 from tinygrad_dnn.saving import replace
 
 
@@ -58,7 +59,7 @@ class Folder:
         file = self._file(job)
         if not file.exists():
             return None
-        said = _read(file)
+        said = read(file)
         if not isinstance(said, dict) or not isinstance(said.get("result"), dict) or said.get("job") != _described(job):
             raise ValueError(f"{file} is of another training than it should be: delete it, and it is done again.")
         result: dict[str, Any] = said["result"]
@@ -78,7 +79,7 @@ class Folder:
 
     def _claim(self, asked: dict[str, Any], origins: dict[str, Any]) -> None:
         file = self.path / "options.json"
-        said = _read(file) if file.exists() else {"asked": asked, "origins": origins}
+        said = read(file) if file.exists() else {"asked": asked, "origins": origins}
         asked, origins = json.loads(json.dumps([asked, origins]))
         if not isinstance(said, dict) or not all(isinstance(said.get(key), dict) for key in ("asked", "origins")):
             raise ValueError(f"{file} is damaged: give another folder, or delete this one.")
@@ -106,13 +107,6 @@ def _described(job: Job) -> Any:
 def write(file: Path, said: Any) -> None:
     """Write something as JSON to a file that takes the place of the one before when it is complete."""
     replace(file, [json.dumps(said, indent=1, allow_nan=False).encode("utf-8"), b"\n"])
-
-
-def _read(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is damaged: delete it, and what it tells of is done again.") from error
 
 
 def _shown(value: Any) -> str:

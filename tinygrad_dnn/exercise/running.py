@@ -133,7 +133,7 @@ def train_or_recall(
     finished = folder / f"{name}.json"
     if finished.exists():
         print("finished before")
-        recalled: dict[str, Any] = _read(finished)
+        recalled: dict[str, Any] = read(finished)
         return recalled
     result = train(variant, data, options, folder / name)
     if not result["interrupted"]:
@@ -153,7 +153,7 @@ def claim(folder: Path, options: argparse.Namespace) -> None:
     make_folder(folder, "--resume")
     file = folder / "options.json"
     asked = {key: value for key, value in vars(options).items() if key in _OF_A_RUN}
-    said = _read(file) if file.exists() else asked
+    said = read(file) if file.exists() else asked
     for key, value in asked.items():
         if said.get(key) != value:
             raise ValueError(
@@ -177,7 +177,12 @@ def make_folder(folder: Path, option: str) -> None:
         ) from error
 
 
-def _read(file: Path) -> Any:
+def read(file: Path) -> Any:
+    """Return what a JSON file of an interrupted run tells.
+
+    Raises:
+        ValueError: It is damaged.
+    """
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dnn as td
-from tests.jit.comparing import TOLERANCE, assert_close, state_after
+from tests.jit.comparing import TOLERANCE, WITH_NAN, assert_close, extremes, state_after
 from tests.jit.cuda.emulator import ORDERS
 from tests.jit.cuda.running import Emulated, compile_together
 from tests.jit.random_programs import RandomFunction
@@ -131,19 +131,8 @@ def test_extreme_inputs(dtype: str) -> None:
 
 
 def test_extremes_and_comparisons_of_nan() -> None:
-    x = np.array([[np.nan, 1.0, np.nan, 2.0], [3.0, np.inf, -np.inf, -1e4]], np.float32)
-
-    def function(given: list[td.Tensor]) -> Any:
-        (x,) = given
-        y = x[:, ::-1]
-        return [
-            td.maximum(x, 0.0), td.maximum(0.0, x), td.minimum(x, 0.0), td.maximum(x, y), td.minimum(y, x),
-            td.max(x, 1), td.max(x, 0), td.min(x), td.max(x[1]), td.sum(x), x == x, x != x, x < y,
-            td.where(x > 0, x, y), td.ops.isnan(x), td.ops.isfinite(x),
-        ]  # fmt: skip
-
     with np.errstate(invalid="ignore"):
-        compare(function, [x], [], 0)
+        compare(extremes, [WITH_NAN], [], 0)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int64", "uint8", "uint64"])

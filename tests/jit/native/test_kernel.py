@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dnn as td
+from tests.jit.comparing import INDICES, assert_a_stream_advances
 from tests.jit.native.test_lowering import compare, native
 from tinygrad_dnn.jit.interpret import Interpreted
 from tinygrad_dnn.jit.recording import record
@@ -82,40 +83,10 @@ def test_uniform_numbers(state: list[int], shape: tuple[int, ...], dtype: str) -
 
 
 def test_a_stream_advances_as_it_does_without() -> None:
-    stream = td.random.SeedGenerator(seed=7)
-    program = simplify(record(lambda _: [stream.uniform((5,)), stream.uniform((3, 3))], []).program)
-    run = native.lower(program)
-    assert not run.calls
-    before = stream.state.numpy()
-    for _ in range(3):
-        expected = stream.uniform((5,)).numpy(), stream.uniform((3, 3)).numpy()
-        after = stream.state.numpy()
-        stream.state.assign(before)
-        for x, y in zip(run([]), expected, strict=True):
-            np.testing.assert_array_equal(x, y)
-        np.testing.assert_array_equal(stream.state.numpy(), after)
-        before = after
+    assert_a_stream_advances(native.lower)
 
 
 # -- indices --------------------------------------------------------------------------------------------------------
-
-INDICES: list[tuple[tuple[int, ...], Any]] = [
-    ((6,), (np.array([3, -1, 0, 0]),)),
-    ((6, 5), (np.array([3, -1, 0]),)),
-    ((6, 5), (slice(None), np.array([[3, -1], [0, 0]]))),
-    ((6, 5), (np.array([3, 1]), np.array([[0], [-1]]))),
-    ((6, 5, 4), (np.array([3, 1]), slice(1, None, 2), np.array([0, -1]))),
-    ((6, 5, 4), (slice(None, None, -1), np.array([3, 1]), np.array([0, -1]))),
-    ((6, 5, 4), (slice(None), np.array([3, 1]), ..., np.array([0, -1]))),
-    ((6, 5, 4), (2, slice(None), np.array([0, -1]))),
-    ((6, 5, 4), (slice(None), -2, np.array([0, -1]))),
-    ((6, 5, 4), (None, ..., np.array([0, -1, 1]), None)),
-    ((6, 1, 4), (..., np.array([0, -1, 0]), slice(None))),
-    ((6, 5), (np.zeros((0,), np.int64),)),
-    ((6, 5), (np.array(2), slice(0, 0))),
-    ((6, 5), (np.array(2),)),
-]
-
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
 @pytest.mark.parametrize(("shape", "index"), INDICES, ids=[str(x) for x in range(len(INDICES))])
